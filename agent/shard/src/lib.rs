@@ -1,0 +1,16 @@
+//! The pure mind of the agent: no clock, no sockets, no unsafe. Time and randomness come in as arguments; what to do
+//! comes out as commands.
+//!
+//! Read in this order: [`Shard`] (the modules that one core owns), [`policy`] (when a node is bad), [`RouteBook`]
+//! (what dns said, page by page, and what is kept on disk), [`TallyOutbox`] (counts on their way to report).
+#![forbid(unsafe_code)]
+
+pub mod book;
+pub mod outbox;
+pub mod policy;
+mod shard;
+
+pub use book::{RouteBook, RouteNews};
+pub use outbox::TallyOutbox;
+pub use policy::PolicyConfig;
+pub use shard::{Command, Shard, ShardConfig};

@@ -1,0 +1,15 @@
+//! One core's ring and registered buffers, its epoll twin, and the threads that run them. Knows no message.
+//!
+//! Read in this order: [`Handler`] (what a service decides) and [`Turn`] (what it can do about it), [`Plan`] and
+//! [`Cores`] (threads, listeners, hand-out of connections), [`BufferPool`] (the heart: registered memory, lent and
+//! given back), [`mail`] (between cores), [`control`] (the runtime of links, timers and files).
+
+pub mod control;
+mod cores;
+mod handler;
+pub mod mail;
+mod turn;
+
+pub use cores::{Bind, Cores, CoresConfig, IoChoice, IoInUse, IoKind, Plan};
+pub use handler::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received};
+pub use turn::Turn;

@@ -1,0 +1,102 @@
+//! What dns needs of a store: to see cheaply whether anything changed, to read what did, and to write.
+//!
+//! Row ids of change rows are no high-water mark (they commit out of order, and other programs delete them), so an
+//! observation is compared as a whole and the difference against the catalog decides.
+
+use crate::error::StoreError;
+use lars_wire::admin::RouteEdit;
+use lars_wire::{ModuleId, NodeAddr, NodeState};
+use std::sync::Arc;
+
+/// One row of `RouteData` that can be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteRecord {
+    /// The row's id.
+    pub id: u64,
+    /// The module.
+    pub module: ModuleId,
+    /// The node.
+    pub node: NodeAddr,
+    /// Its weight.
+    pub weight: u16,
+    /// What the operator wants of it.
+    pub state: NodeState,
+    /// Its zone; empty for none.
+    pub zone: Arc<str>,
+}
+
+/// One row of `RouteData` that cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// The row's id.
+    pub id: u64,
+    /// The row's numbers as they stand.
+    pub module: (i64, i64),
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Rows as they were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Those that can be served, by id.
+    pub good: Vec<RouteRecord>,
+    /// Those that cannot.
+    pub bad: Vec<BadRow>,
+    /// The largest id read, good or bad.
+    pub last_id: Option<u64>,
+}
+
+/// One row of `RouteChange`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChangeRow {
+    /// The row's id.
+    pub id: u64,
+    /// The module that changed.
+    pub module: ModuleId,
+    /// What the writer said the version was.
+    pub version: i64,
+}
+
+/// What one cheap look sees, all from one consistent snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// `RouteVersion.version`.
+    pub version: u64,
+    /// Change rows with an id above the look-back's start, by id.
+    pub changes: Vec<ChangeRow>,
+    /// Rows in `RouteData`.
+    pub rows: u64,
+    /// The largest id in `RouteData`; 0 where there is none.
+    pub max_id: u64,
+}
+
+/// What an edit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EditDone {
+    /// Rows added or changed; a put of what is already there exactly so counts as none.
+    pub put: u32,
+    /// Rows removed.
+    pub removed: u32,
+    /// `RouteVersion` after it.
+    pub version: u64,
+}
+
+/// The routes of a store. One connection; used by one task.
+pub trait RouteStore {
+    /// The cheap look; change rows with an id above `changes_after`.
+    fn observe(&mut self, changes_after: u64) -> impl Future<Output = Result<Observation, StoreError>>;
+
+    /// All rows of these modules, from one consistent snapshot.
+    fn rows_of(&mut self, modules: &[ModuleId]) -> impl Future<Output = Result<Rows, StoreError>>;
+
+    /// At most `rows_max` rows with an id above `after`, by id: the way to read everything, page by page.
+    fn rows_after(&mut self, after: u64, rows_max: u32) -> impl Future<Output = Result<Rows, StoreError>>;
+
+    /// Applies all edits or none, writes a change row for each module that did change, and moves the version on:
+    /// `greatest(version + 1, unix seconds)`, in one transaction that locks the version row first.
+    fn edit(&mut self, edits: &[RouteEdit]) -> impl Future<Output = Result<EditDone, StoreError>>;
+
+    /// Deletes change rows older than an hour; returns how many.
+    fn prune_changes(&mut self) -> impl Future<Output = Result<u64, StoreError>>;
+}

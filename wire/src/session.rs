@@ -1,0 +1,97 @@
+//! The accepting side of a connection as bytes see it: preface, then frames, a bounded number at a time. Every
+//! service cuts its bytes here, so that bad bytes are judged in one place.
+
+use crate::frame::{self, Frame, FrameError};
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Waiting for the preface.
+    #[default]
+    Preface,
+    /// Cutting frames.
+    Frames,
+}
+
+/// One accepted connection's place in the stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Session {
+    stage: Stage,
+}
+
+/// What [`Session::drain`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Bytes to forget: they are handled.
+    pub consumed: usize,
+    /// Whether another whole frame waits behind them, left because the bound was reached.
+    pub more: bool,
+}
+
+impl Session {
+    /// A connection just accepted.
+    pub const fn new() -> Self {
+        Self { stage: Stage::Preface }
+    }
+
+    /// Hands at most `frames_max` whole frames to `each`. Stops at the first error, the peer's or `each`'s: frames
+    /// before it were handled, and the connection must be closed.
+    pub fn drain<E: From<FrameError>>(
+        &mut self,
+        bytes: &[u8],
+        frames_max: usize,
+        mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
+    ) -> Result<Drained, E> {
+        let mut consumed = 0;
+        if self.stage == Stage::Preface {
+            match frame::split_preface(bytes)? {
+                Some(used) => consumed = used,
+                None => return Ok(Drained { consumed: 0, more: false }),
+            }
+            self.stage = Stage::Frames;
+        }
+        for _ in 0..frames_max {
+            let Some(frame) = frame::split(&bytes[consumed..])? else {
+                return Ok(Drained { consumed, more: false });
+            };
+            consumed += frame.bytes();
+            each(frame)?;
+        }
+        let more = frame::split(&bytes[consumed..])?.is_some();
+        Ok(Drained { consumed, more })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::Ping;
+    use crate::codec;
+
+    fn pings(count: u64) -> Vec<u8> {
+        let mut bytes = crate::PREFACE.to_vec();
+        for echo in 0..count {
+            codec::append(&Ping { echo }, 0, &mut bytes).expect("a ping fits");
+        }
+        bytes
+    }
+
+    #[test]
+    fn frames_beyond_the_bound_wait_for_the_next_turn() {
+        let (bytes, mut session, mut seen) = (pings(5), Session::new(), 0);
+        let mut each = |_: Frame<'_>| {
+            seen += 1;
+            Ok::<_, FrameError>(())
+        };
+        let first = session.drain(&bytes, 3, &mut each).expect("good bytes");
+        assert!(first.more);
+        let second = session.drain(&bytes[first.consumed..], 3, &mut each).expect("good bytes");
+        assert_eq!((second.more, first.consumed + second.consumed, seen), (false, bytes.len(), 5));
+    }
+
+    #[test]
+    fn stranger_is_told_apart_at_its_first_byte() {
+        let result = Session::new().drain(b"G", 1, |_| Ok::<_, FrameError>(()));
+        assert_eq!(result, Err(FrameError::NoPreface));
+    }
+}
