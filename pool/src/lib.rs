@@ -4,12 +4,19 @@
 //! [`Cores`] (threads, listeners, hand-out of connections), [`BufferPool`] (the heart: registered memory, lent and
 //! given back), [`mail`] (between cores), [`control`] (the runtime of links, timers and files).
 
+mod buffers;
 pub mod control;
 mod cores;
 mod handler;
 pub mod mail;
+mod seldom;
 mod turn;
 
+pub use buffers::{
+    Buffer, BufferClass, BufferCounters, BufferPool, BufferPoolConfig, BufferUse, HEAP_BUFFER_BYTES_MAX,
+    RECEIVE_SMALL,
+};
 pub use cores::{Bind, Cores, CoresConfig, IoChoice, IoInUse, IoKind, Plan};
 pub use handler::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received};
+pub use seldom::Seldom;
 pub use turn::Turn;

@@ -1,0 +1,182 @@
+//! The heart of the pool: one core's memory, mapped once, cut into size classes, lent and given back.
+//!
+//! A pool belongs to one core (`Rc` inside, so neither it nor its buffers can leave the thread) and therefore needs
+//! no lock. Its arena is one mapping, so that a ring can register it whole as fixed buffer 0 and name any lent
+//! buffer by its offset. Where nothing may be registered everything works the same, from ordinary memory.
+
+mod arena;
+mod buffer;
+mod class;
+mod counters;
+mod free_list;
+
+pub use buffer::Buffer;
+pub use class::{BufferClass, BufferPoolConfig, HEAP_BUFFER_BYTES_MAX, RECEIVE_SMALL};
+pub use counters::{BufferCounters, BufferUse};
+
+use arena::Arena;
+use free_list::FreeList;
+use std::cell::Cell;
+use std::io;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// One core's buffers. Cloning gives another handle of the same pool, on the same core.
+#[derive(Clone, Debug)]
+pub struct BufferPool {
+    shared: Rc<Shared>,
+}
+
+/// What the handles and every lent buffer hold together; the arena is unmapped when the last of them is gone.
+#[derive(Debug)]
+struct Shared {
+    arena: Arena,
+    /// Where each class begins in the arena, and which of its slots are free; indexed by [`BufferClass`].
+    regions: [Region; BufferClass::COUNT],
+    heap_lent: Cell<u32>,
+    heap_max: u32,
+    counters: Arc<BufferCounters>,
+}
+
+/// The part of the arena that one class has.
+#[derive(Debug)]
+struct Region {
+    offset: usize,
+    free: FreeList,
+}
+
+/// Where a lent buffer's memory comes from, and goes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Slot `slot` of the class's region of the arena.
+    Arena { class: BufferClass, slot: u32 },
+    /// An allocation of its own.
+    Heap,
+}
+
+/// Memory that is lent: exclusively its borrower's until it is checked in.
+#[derive(Debug)]
+struct Lent {
+    start: NonNull<u8>,
+    capacity: usize,
+    origin: Origin,
+}
+
+impl BufferPool {
+    /// Maps the arena. Nothing is touched yet: pages cost memory when they are registered or first written.
+    ///
+    /// # Errors
+    /// A configuration without any buffer or above [`BufferPoolConfig::check`]'s bounds, or the kernel's refusal of
+    /// the mapping.
+    pub fn new(config: &BufferPoolConfig) -> io::Result<Self> {
+        config
+            .check()
+            .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
+        let arena = Arena::map(config.arena_bytes())?;
+        // The largest class stands first, so that every buffer begins at a multiple of the page, and a large one at a
+        // multiple of its own size from the start of the arena.
+        let mut offset = config.arena_bytes();
+        let regions = BufferClass::ALL.map(|class| {
+            let count = config.count(class);
+            offset -= count as usize * class.bytes();
+            Region {
+                offset,
+                free: FreeList::full(count),
+            }
+        });
+        Ok(Self {
+            shared: Rc::new(Shared {
+                arena,
+                regions,
+                heap_lent: Cell::new(0),
+                heap_max: config.heap_max,
+                counters: Arc::default(),
+            }),
+        })
+    }
+
+    /// The whole arena, page-aligned: what a ring registers. It stays mapped for as long as this pool or any of its
+    /// buffers lives, so a ring that registered it must hold a clone of the pool.
+    pub fn arena(&self) -> (*mut u8, usize) {
+        (self.shared.arena.start().as_ptr(), self.shared.arena.bytes())
+    }
+
+    /// Lends an empty buffer that can hold at least `bytes`: of the smallest class that fits, of the next one where
+    /// that is exhausted, else a bounded number from the heap, unregistered. `None` where all is lent, or above
+    /// [`HEAP_BUFFER_BYTES_MAX`]: let the peer wait until something is given back.
+    ///
+    /// Constant time, but for the heap. What stood in the buffer before is not wiped: it is only ever shown through
+    /// [`Buffer::data`] once it was overwritten and declared filled.
+    pub fn check_out(&self, bytes: usize) -> Option<Buffer> {
+        let lent = self.shared.lend(bytes);
+        if lent.is_none() {
+            self.shared.counters.refused();
+        }
+        lent.map(|lent| Buffer::new(Rc::clone(&self.shared), lent))
+    }
+
+    /// Counts that another thread may read at any time.
+    pub fn counters(&self) -> Arc<BufferCounters> {
+        Arc::clone(&self.shared.counters)
+    }
+}
+
+impl Shared {
+    fn lend(&self, bytes: usize) -> Option<Lent> {
+        for class in BufferClass::ALL {
+            if bytes <= class.bytes()
+                && let Some(slot) = self.regions[class as usize].free.take()
+            {
+                self.counters.lent(class);
+                return Some(Lent {
+                    start: self
+                        .arena
+                        .at(self.regions[class as usize].offset + slot as usize * class.bytes()),
+                    capacity: class.bytes(),
+                    origin: Origin::Arena { class, slot },
+                });
+            }
+        }
+        self.lend_from_heap(bytes)
+    }
+
+    #[cold]
+    fn lend_from_heap(&self, bytes: usize) -> Option<Lent> {
+        if bytes > HEAP_BUFFER_BYTES_MAX || self.heap_lent.get() >= self.heap_max {
+            return None;
+        }
+        let capacity = bytes
+            .next_multiple_of(BufferClass::Small.bytes())
+            .max(BufferClass::Small.bytes());
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(capacity).ok()?;
+        memory.resize(capacity, 0_u8);
+        let start = NonNull::new(Box::into_raw(memory.into_boxed_slice()).cast::<u8>())?;
+        self.heap_lent.set(self.heap_lent.get() + 1);
+        self.counters.lent_from_heap();
+        Some(Lent {
+            start,
+            capacity,
+            origin: Origin::Heap,
+        })
+    }
+
+    /// Takes memory back; called once for each `Lent`, by the buffer that held it.
+    fn check_in(&self, lent: &Lent) {
+        match lent.origin {
+            Origin::Arena { class, slot } => {
+                self.regions[class as usize].free.give(slot);
+                self.counters.given_back(class);
+            }
+            Origin::Heap => {
+                let memory = std::ptr::slice_from_raw_parts_mut(lent.start.as_ptr(), lent.capacity);
+                // SAFETY: `lend_from_heap` made `start` and `capacity` from one boxed slice, and its only borrower
+                // gives it back once, here, and touches it no more.
+                drop(unsafe { Box::from_raw(memory) });
+                self.heap_lent.set(self.heap_lent.get() - 1);
+                self.counters.given_back_to_heap();
+            }
+        }
+    }
+}

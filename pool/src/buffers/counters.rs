@@ -1,0 +1,93 @@
+//! What a pool counts: written by its core alone, with plain stores, and readable from any thread.
+
+use super::class::BufferClass;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A pool's counts. Only the pool's core writes them, so an increment is a load and a store, never a locked
+/// instruction; a reader elsewhere may see one count a moment before another.
+#[derive(Debug, Default)]
+pub struct BufferCounters {
+    lent: [Gauge; BufferClass::COUNT],
+    heap: Gauge,
+    refused: AtomicU64,
+}
+
+/// How many are lent now, and were at most.
+#[derive(Debug, Default)]
+struct Gauge {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+/// How much of one kind of buffer is lent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BufferUse {
+    /// Lent now.
+    pub now: u64,
+    /// The most that were ever lent at one time.
+    pub most: u64,
+}
+
+impl BufferCounters {
+    /// Buffers of one class.
+    pub fn class(&self, class: BufferClass) -> BufferUse {
+        self.lent[class as usize].read()
+    }
+
+    /// Buffers from the heap.
+    pub fn heap(&self) -> BufferUse {
+        self.heap.read()
+    }
+
+    /// How often nothing could be lent.
+    pub fn exhausted(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lent(&self, class: BufferClass) {
+        self.lent[class as usize].raise();
+    }
+
+    pub(super) fn lent_from_heap(&self) {
+        self.heap.raise();
+    }
+
+    pub(super) fn given_back(&self, class: BufferClass) {
+        self.lent[class as usize].lower();
+    }
+
+    pub(super) fn given_back_to_heap(&self) {
+        self.heap.lower();
+    }
+
+    pub(super) fn refused(&self) {
+        add_alone(&self.refused, 1);
+    }
+}
+
+impl Gauge {
+    fn raise(&self) {
+        let now = add_alone(&self.now, 1);
+        if now > self.most.load(Ordering::Relaxed) {
+            self.most.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn lower(&self) {
+        add_alone(&self.now, 1_u64.wrapping_neg());
+    }
+
+    fn read(&self) -> BufferUse {
+        BufferUse {
+            now: self.now.load(Ordering::Relaxed),
+            most: self.most.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Adds to a count that only this thread writes, and returns the sum.
+fn add_alone(count: &AtomicU64, amount: u64) -> u64 {
+    let sum = count.load(Ordering::Relaxed).wrapping_add(amount);
+    count.store(sum, Ordering::Relaxed);
+    sum
+}
