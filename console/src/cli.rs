@@ -1,0 +1,107 @@
+//! The `lars` command: what can be said, and which file does it. One file a subcommand.
+
+mod check;
+mod pick;
+mod report_call;
+mod route;
+mod service;
+mod status;
+mod table;
+mod up;
+
+use crate::outcome::{Code, Failure, exit_code};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Which node? Lars tells a program which node of a service to call, and learns from how the calls go.
+#[derive(Parser, Debug)]
+#[command(name = "lars", version, propagate_version = false, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 ok, 2 usage or configuration, 3 not found, 4 overloaded, 5 unreachable, 1 anything \
+                  else.\nLARS_LOG chooses what is logged to standard error (such as LARS_LOG=debug).")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run everything in one process on loopback, with the embedded store
+    Up(up::Up),
+    /// Run the agent: answers callers on this host
+    Agent(service::Service),
+    /// Run dns: turns modules into routes
+    Dns(service::Service),
+    /// Run report: stores the results of calls
+    Report(service::Service),
+    /// Check a configuration file
+    Check(check::Check),
+    /// List and change routes
+    Route(route::Route),
+    /// Ask the agent for a node of a module
+    Pick(pick::Pick),
+    /// Tell the agent how calls to a node went
+    ReportCall(report_call::ReportCall),
+    /// Show how agent, dns and report do
+    Status(status::Status),
+    /// Print the version
+    Version(Version),
+}
+
+#[derive(clap::Args, Debug)]
+struct Version {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command that `args` say (the first is the program's name).
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are what was asked for; printing them can only fail where nobody reads.
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if asked { Code::Ok } else { Code::Usage } as u8);
+        }
+    };
+    exit_code(match cli.command {
+        Command::Up(command) => command.run(),
+        Command::Agent(command) => command.run(service::Kind::Agent),
+        Command::Dns(command) => command.run(service::Kind::Dns),
+        Command::Report(command) => command.run(service::Kind::Report),
+        Command::Check(command) => command.run(),
+        Command::Route(command) => command.run(),
+        Command::Pick(command) => command.run(),
+        Command::ReportCall(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Version(command) => version(&command),
+    })
+}
+
+fn version(command: &Version) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    let protocol = lars_wire::VERSION;
+    if command.json {
+        print_json(&serde_json::json!({ "version": version, "protocol": protocol }))
+    } else {
+        print(&format!("lars {version} (protocol {protocol})\n"))
+    }
+}
+
+/// Prints to standard output; a reader that has left (`| head`) ends the command quietly.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::silent(Code::Ok)),
+        Err(error) => Err(Failure::other(format!("standard output: {error}"))),
+    }
+}
+
+fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}

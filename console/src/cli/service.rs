@@ -1,0 +1,129 @@
+//! `lars agent`, `lars dns`, `lars report`: one service in this process, by its configuration file.
+
+use super::print;
+use crate::admin_http::{AdminHttp, Readiness};
+use crate::config::Config;
+use crate::notify::{State, notify};
+use crate::outcome::Failure;
+use crate::signals::EndSignals;
+use clap::Args;
+use lars_agent::Agent;
+use lars_dns::Dns;
+use lars_report::Report;
+use prometheus_client::registry::Registry;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Which service.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Agent,
+    Dns,
+    Report,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Service {
+    /// The configuration file (TOML); `lars check FILE --print` shows every key
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// A running service, whichever it is.
+enum Running {
+    Agent(Agent),
+    Dns(Dns),
+    Report(Report),
+}
+
+impl Service {
+    pub(super) fn run(self, kind: Kind) -> Result<(), Failure> {
+        crate::logging::start("info");
+        let config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
+        let running = Running::start(kind, &config)?;
+        let mut registry = Registry::default();
+        let readiness = running.register(&mut registry);
+        let admin = AdminHttp::start(kind.admin(&config), registry, readiness)
+            .map_err(|error| Failure::other(error.to_string()))?;
+        print(&format!("listening: {}, admin {}\n", running.place(&config), admin.addr()))?;
+        notify(State::Ready);
+        signals.wait(None);
+        notify(State::Stopping);
+        drop(admin);
+        running.stop();
+        Ok(())
+    }
+}
+
+impl Kind {
+    fn admin(self, config: &Config) -> SocketAddr {
+        match self {
+            Self::Agent => config.agent.admin_listen,
+            Self::Dns => config.dns.admin_listen,
+            Self::Report => config.report.admin_listen,
+        }
+    }
+}
+
+impl Running {
+    fn start(kind: Kind, config: &Config) -> Result<Self, Failure> {
+        let policies = config.module_policies().map_err(Failure::usage)?;
+        let failed = |error: &dyn std::error::Error| Failure::other(error.to_string());
+        match kind {
+            Kind::Agent => Agent::start(&config.agent, &config.policy, policies)
+                .map(Self::Agent)
+                .map_err(|error| failed(&error)),
+            Kind::Dns => Dns::start(&config.dns, &config.store).map(Self::Dns).map_err(|error| failed(&error)),
+            Kind::Report => {
+                Report::start(&config.report, &config.store).map(Self::Report).map_err(|error| failed(&error))
+            }
+        }
+    }
+
+    /// Puts the service's metrics into the registry; what comes back tells whether it is ready.
+    fn register(&self, registry: &mut Registry) -> Readiness {
+        let ready: Box<dyn Fn() -> bool + Send + Sync> = match self {
+            Self::Agent(agent) => {
+                registry.register_collector(Box::new(agent.stats()));
+                let readiness = agent.readiness();
+                Box::new(move || readiness.ready())
+            }
+            Self::Dns(dns) => {
+                registry.register_collector(Box::new(dns.stats()));
+                let readiness = dns.readiness();
+                Box::new(move || readiness.ready())
+            }
+            Self::Report(report) => {
+                registry.register_collector(Box::new(report.stats()));
+                let readiness = report.readiness();
+                Box::new(move || readiness.ready())
+            }
+        };
+        let missing = match self {
+            Self::Agent(_) => "no routes on disk and no link to dns yet",
+            Self::Dns(_) | Self::Report(_) => "the store is away",
+        };
+        Arc::new(move || if ready() { Ok(()) } else { Err(missing.to_owned()) })
+    }
+
+    fn place(&self, config: &Config) -> String {
+        match self {
+            Self::Agent(_) => format!("agent {}", config.agent.socket.display()),
+            Self::Dns(dns) => format!("dns {}", dns.addr()),
+            Self::Report(report) => format!("report {}", report.addr()),
+        }
+    }
+
+    fn stop(self) {
+        match self {
+            Self::Agent(agent) => agent.stop(),
+            Self::Dns(dns) => dns.stop(),
+            Self::Report(report) => report.stop(),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `lars up`: everything in one process; with `--demo`, a story besides.
+
+use super::print;
+use crate::config::Config;
+use crate::demo;
+use crate::notify::{State, notify};
+use crate::outcome::{Code, Failure};
+use crate::signals::EndSignals;
+use crate::up::{PORT_DEFAULT, UpOptions};
+use clap::Args;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+#[derive(Args, Debug)]
+pub(super) struct Up {
+    /// Folder that holds everything: the SQLite file, the socket, the routes on disk, addresses.json
+    #[arg(long, value_name = "DIR", env = "LARS_DATA", default_value = crate::find::DATA_DEFAULT)]
+    data: PathBuf,
+    /// First of four ports (dns, report, console, admin); 0 takes free ones
+    #[arg(long, value_name = "BASE", default_value_t = PORT_DEFAULT)]
+    port: u16,
+    /// Configuration file: cores, bounds, policies (listeners, paths and links are those of `up`)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Start nodes and callers too and tell what Lars does for them
+    #[arg(long)]
+    demo: bool,
+    /// With --demo: end after so many seconds, with exit code 1 if the story did not come true
+    #[arg(long, value_name = "N", requires = "demo", value_parser = clap::value_parser!(u64).range(demo::SECONDS_MIN..=86_400))]
+    seconds: Option<u64>,
+}
+
+impl Up {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        crate::logging::start("warn");
+        let begun = Instant::now();
+        let config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
+        let up = crate::up::Up::start(UpOptions { data: self.data, port: self.port, config })?;
+        let addresses = up.addresses();
+        print(&format!(
+            "ready in {} ms: agent {}, dns {}, report {}, admin {}\n",
+            begun.elapsed().as_millis(),
+            addresses.agent.display(),
+            addresses.dns,
+            addresses.report,
+            addresses.admin
+        ))?;
+        notify(State::Ready);
+        let told = if self.demo {
+            let length = self.seconds.map(Duration::from_secs);
+            demo::run(&up, &signals, length)
+        } else {
+            signals.wait(None);
+            Ok(true)
+        };
+        notify(State::Stopping);
+        up.stop();
+        match told {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::new(Code::Other, "the demo's story did not come true: see the lines marked with !")),
+            Err(failure) => Err(failure),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Everything that must hold, in one command: installs what it needs and lacks, checks format and lints, runs all tests
+# of the workspace, and stops what it started. `./test.sh --all` adds the longer checks (model checking, the demo).
+set -euo pipefail
+cd "$(dirname "$0")"
+
+all=false
+for argument in "$@"; do
+    case "$argument" in
+        --all) all=true ;;
+        *) echo "usage: ./test.sh [--all]" >&2; exit 2 ;;
+    esac
+done
+
+say() { printf '\n== %s\n' "$*"; }
+
+install() {
+    local missing=()
+    for pair in "$@"; do
+        command -v "${pair%%:*}" >/dev/null 2>&1 || missing+=("${pair##*:}")
+    done
+    [ "${#missing[@]}" -eq 0 ] && return
+    say "installing ${missing[*]}"
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install Rust 1.95 or newer (https://rustup.rs)" >&2; exit 2; }
+# The embedded store is C, compiled here.
+install cc:gcc
+
+say "format"
+cargo fmt --all --check
+say "lints"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+say "tests"
+cargo test --locked --workspace
+
+if $all; then
+    say "the board's protocol under every interleaving (loom)"
+    RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --release --target-dir target/loom
+    say "the demo's story"
+    data=$(mktemp -d)
+    trap 'rm -rf "$data"' EXIT
+    cargo run --locked --release --quiet -- up --demo --seconds 15 --port 0 --data "$data/lars"
+fi
+say "all passed"
