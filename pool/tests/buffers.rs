@@ -21,7 +21,7 @@ enum Step {
 /// A lent buffer and what the model says it holds.
 struct Held {
     buffer: Buffer,
-    class: Option<BufferClass>,
+    place: Place,
     content: Vec<u8>,
     next: u8,
 }
@@ -52,13 +52,21 @@ fn configs() -> impl Strategy<Value = BufferPoolConfig> {
     })
 }
 
-/// Where the rule says a buffer must come from: `Some(None)` is the heap, `None` nowhere.
-fn expected(config: &BufferPoolConfig, held: &[Held], bytes: usize) -> Option<Option<BufferClass>> {
-    let lent = |class| held.iter().filter(|one| one.class == class).count() as u32;
-    let fits = |class: &BufferClass| bytes <= class.bytes() && lent(Some(*class)) < config.count(*class);
+/// Where the rule says a buffer must come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Arena(BufferClass),
+    Heap,
+}
+
+/// What the rule says is lent now; `None` is a refusal.
+fn expected(config: &BufferPoolConfig, held: &[Held], bytes: usize) -> Option<Place> {
+    let lent = |place| held.iter().filter(|one| one.place == place).count() as u32;
+    let fits =
+        |class: &BufferClass| bytes <= class.bytes() && lent(Place::Arena(*class)) < config.count(*class);
     match BufferClass::ALL.into_iter().find(fits) {
-        Some(class) => Some(Some(class)),
-        None if bytes <= HEAP_BUFFER_BYTES_MAX && lent(None) < config.heap_max => Some(None),
+        Some(class) => Some(Place::Arena(class)),
+        None if bytes <= HEAP_BUFFER_BYTES_MAX && lent(Place::Heap) < config.heap_max => Some(Place::Heap),
         None => None,
     }
 }
@@ -78,16 +86,16 @@ fn check_out(
         return Ok(());
     };
     prop_assert!(buffer.is_empty() && buffer.capacity() >= bytes);
-    let class = expected.expect("what the rule refuses is not lent");
-    prop_assert_eq!(buffer.arena_offset().is_some(), class.is_some());
-    if let Some(class) = class {
+    let place = expected.expect("what the rule refuses is not lent");
+    prop_assert_eq!(buffer.arena_offset().is_some(), place != Place::Heap);
+    if let Place::Arena(class) = place {
         prop_assert_eq!(buffer.capacity(), class.bytes());
     }
     // Dirt over its whole length: were it lent to somebody else as well, their content would change.
     buffer.spare_mut().fill(0xA5);
     held.push(Held {
         buffer,
-        class,
+        place,
         content: Vec::new(),
         next: held.len() as u8,
     });
@@ -135,12 +143,12 @@ fn hold_invariants(
     );
     let counters = pool.counters();
     for class in BufferClass::ALL {
-        let lent = held.iter().filter(|one| one.class == Some(class)).count() as u64;
+        let lent = held.iter().filter(|one| one.place == Place::Arena(class)).count() as u64;
         let counted = counters.class(class);
         prop_assert_eq!(counted.now, lent);
         prop_assert!(counted.now <= counted.most && counted.most <= u64::from(config.count(class)));
     }
-    let heap = held.iter().filter(|one| one.class.is_none()).count() as u64;
+    let heap = held.iter().filter(|one| one.place == Place::Heap).count() as u64;
     prop_assert_eq!(counters.heap().now, heap);
     prop_assert!(counters.heap().most <= u64::from(config.heap_max));
     prop_assert_eq!(counters.exhausted(), refused);
