@@ -1,14 +1,18 @@
-//! The memory of the board: its layout, its file, its mapping.
+//! The board as a whole: its size, its memory, and the halves that work on it.
 
+use crate::clock::BeatClock;
+use crate::layout::Layout;
 use crate::reader::BoardReader;
+use crate::words::{Ordering, Words};
 use crate::writer::BoardWriter;
+use lars_wire::bounds::NODES_MAX;
 
 /// How large a board is.
 #[derive(Clone, Copy, Debug)]
 pub struct BoardConfig {
-    /// Modules it can hold; its memory is reserved sparse and never grows or moves.
+    /// Modules it can hold, 1 to [`crate::BOARD_MODULES_MAX`]; its memory is reserved sparse and never grows or moves.
     pub modules_max: u32,
-    /// Shards: each writes its own part.
+    /// Shards, 1 to [`crate::BOARD_SHARDS_MAX`]: each writes its own part.
     pub shards: u16,
 }
 
@@ -18,25 +22,55 @@ pub enum BoardError {
     /// The kernel refused the memory.
     #[error("no shared memory for the board: {0}; lower modules_max or raise the memory limit")]
     Memory(#[from] std::io::Error),
-    /// No place is left in this shard's part. The module is served over the socket as pending.
+    /// The configuration asks for a board that cannot be.
+    #[error(
+        "a board of {modules_max} modules in {shards} shards: modules_max must be 1 to 1048576, shards 1 to 1024"
+    )]
+    Size {
+        /// As asked for.
+        modules_max: u32,
+        /// As asked for.
+        shards: u16,
+    },
+    /// A route is larger than any that dns hands out: a bug of ours.
+    #[error("a module of {0} nodes: {max} is the most", max = NODES_MAX)]
+    Nodes(usize),
+    /// No place is left in this shard's part; what stood there before still stands. A module that is not on the board
+    /// is served over the socket as pending.
     #[error("the board is full: raise modules_max")]
     Full,
 }
 
-/// A board. Cheap to clone: clones share the memory.
+/// A board. Cheap to clone: clones share the memory, which lasts as long as any of them, a reader or a writer.
 #[derive(Clone)]
-pub struct Board {}
+pub struct Board {
+    words: Words,
+    layout: Layout,
+}
 
 impl Board {
     /// Makes the memory, sealed against being resized or written by anyone else, and its writers, in order of shard.
     pub fn create(config: BoardConfig) -> Result<(Self, Vec<BoardWriter>), BoardError> {
-        let _ = config;
-        todo!()
+        let layout = Layout::new(config)?;
+        let words = Words::zeroed(layout.words())?;
+        for (place, word) in layout.header().into_iter().enumerate() {
+            words.store(place, word, Ordering::Release);
+        }
+        let clock = BeatClock::start();
+        let writers = (0..layout.shards())
+            .map(|shard| BoardWriter::new(words.clone(), layout, shard, clock))
+            .collect();
+        Ok((Self { words, layout }, writers))
     }
 
     /// A reader with its own rotation, started at random from `seed`.
     pub fn reader(&self, seed: u64) -> BoardReader {
-        let _ = seed;
-        todo!()
+        BoardReader::new(self.words.clone(), self.layout, seed)
+    }
+
+    /// The file behind the memory. It is sealed: whoever maps it can only read.
+    #[cfg(not(any(loom, miri)))]
+    pub fn file(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.words.file()
     }
 }

@@ -8,7 +8,7 @@ use lars_wire::{ModuleId, NodeAddr};
 pub struct EntryNode {
     /// Where it is.
     pub addr: NodeAddr,
-    /// Its weight.
+    /// Its weight, 1 to [`lars_wire::bounds::WEIGHT_MAX`]. The classic rule does not look at it.
     pub weight: u16,
     /// Idle nodes take picks, overloaded and probing ones probes, draining ones nothing.
     pub view: NodeView,
@@ -17,8 +17,9 @@ pub struct EntryNode {
 /// The rule by which readers choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// The C++ rule. Idle nodes in turn; while some node is overloaded, `probe_num` picks are followed by one of an
-    /// overloaded node; when all are, every other pick is refused.
+    /// The C++ rule. Idle nodes in turn; while some node is overloaded, every `probe_num` picks are followed by one
+    /// that goes to an overloaded node (also in turn). When no node is idle, those `probe_num` picks are refused and
+    /// the probe alone is let through. The count goes on where it stood when nodes change their state.
     Classic {
         /// Picks between two probes.
         probe_num: u16,

@@ -1,0 +1,97 @@
+//! What one reader keeps for itself: for each module its place in the rotation, and whether it was picked of late.
+
+use crate::choice::Turn;
+use crate::entry::Rule;
+use fastrand::Rng;
+use lars_wire::ModuleId;
+
+/// Never picked.
+const NO_EPOCH: u32 = 0;
+
+/// The private state of one module.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    module: ModuleId,
+    turn: Turn,
+    /// When it was picked last, counted in calls of [`Turns::take_used`].
+    epoch: u32,
+}
+
+const VACANT: Place = Place {
+    module: ModuleId::new(0, 0),
+    turn: Turn::START,
+    epoch: NO_EPOCH,
+};
+
+// A million modules cost a reader 24 MB, and a hundred stay in a corner of the first cache.
+const _: () = assert!(size_of::<Place>() <= 24);
+
+/// One shard's modules, by slot. It grows to the largest slot seen.
+#[derive(Default)]
+struct ShardTurns {
+    places: Vec<Place>,
+    /// One bit a place: picked in this epoch.
+    used: Vec<u64>,
+}
+
+/// The private state of a reader.
+pub(crate) struct Turns {
+    shards: Vec<ShardTurns>,
+    epoch: u32,
+    rng: Rng,
+}
+
+impl Turns {
+    /// Nothing known; every module starts at a random place.
+    pub(crate) fn new(shards: u16, seed: u64) -> Self {
+        Self {
+            shards: (0..shards).map(|_| ShardTurns::default()).collect(),
+            epoch: NO_EPOCH + 1,
+            rng: Rng::with_seed(seed),
+        }
+    }
+
+    /// Where this reader stands with the module; a random place where it is new. Changes nothing, because slot and
+    /// rule may have been read from a list that was just being overwritten.
+    #[inline]
+    pub(crate) fn peek(&mut self, shard: u16, slot: u32, module: ModuleId, rule: Rule) -> Turn {
+        let place = self.shards[usize::from(shard)].places.get(slot as usize);
+        match place.filter(|place| place.module == module && place.epoch != NO_EPOCH) {
+            Some(place) => place.turn,
+            None => Turn::random(&mut self.rng, rule),
+        }
+    }
+
+    /// Keeps the turn after a pick. The slot must be one that exists: it decides how much memory is taken.
+    #[inline]
+    pub(crate) fn keep(&mut self, shard: u16, slot: u32, module: ModuleId, turn: Turn) {
+        let ShardTurns { places, used } = &mut self.shards[usize::from(shard)];
+        let slot = slot as usize;
+        if slot >= places.len() {
+            places.resize(slot + 1, VACANT);
+            used.resize(places.len().div_ceil(64), 0);
+        }
+        let place = &mut places[slot];
+        if place.epoch != self.epoch {
+            used[slot / 64] |= 1 << (slot % 64);
+        }
+        *place = Place {
+            module,
+            turn,
+            epoch: self.epoch,
+        };
+    }
+
+    /// Appends the modules picked since the last call.
+    pub(crate) fn take_used(&mut self, modules: &mut Vec<ModuleId>) {
+        for ShardTurns { places, used } in &mut self.shards {
+            for (number, bits) in used.iter_mut().enumerate() {
+                while *bits != 0 {
+                    modules.push(places[number * 64 + bits.trailing_zeros() as usize].module);
+                    *bits &= *bits - 1;
+                }
+            }
+        }
+        self.epoch = self.epoch.checked_add(1).unwrap_or(NO_EPOCH + 1);
+    }
+}

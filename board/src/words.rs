@@ -1,0 +1,74 @@
+//! The board's memory as words. Every access is checked against its length, so that whatever stands in the memory,
+//! nothing outside of it is ever read. Under the model checker (and Miri) the words live on the heap.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::board::BoardError;
+use std::sync::Arc;
+
+#[cfg(not(any(loom, miri)))]
+type Body = crate::memfd::Memfd;
+#[cfg(any(loom, miri))]
+type Body = Box<[AtomicU64]>;
+
+/// The memory of one board. Clones share it; it ends with the last of them.
+#[derive(Clone)]
+pub(crate) struct Words {
+    body: Arc<Body>,
+}
+
+impl Words {
+    /// `len` words, all zero.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn zeroed(len: usize) -> Result<Self, BoardError> {
+        let body = Arc::new(Body::create(len)?);
+        Ok(Self { body })
+    }
+
+    /// `len` words, all zero.
+    #[cfg(any(loom, miri))]
+    #[expect(clippy::unnecessary_wraps, reason = "the other body can fail")]
+    pub(crate) fn zeroed(len: usize) -> Result<Self, BoardError> {
+        let body = Arc::new((0..len).map(|_| AtomicU64::new(0)).collect());
+        Ok(Self { body })
+    }
+
+    /// The file behind the memory.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn file(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.body.file()
+    }
+
+    /// `len` words from `start`; none where they are not all inside.
+    #[inline]
+    pub(crate) fn span(&self, start: usize, len: usize) -> Option<&[AtomicU64]> {
+        self.all().get(start..start.checked_add(len)?)
+    }
+
+    /// One word, ordered as asked; none outside.
+    #[inline]
+    pub(crate) fn load(&self, place: usize, ordering: Ordering) -> Option<u64> {
+        self.all().get(place).map(|word| word.load(ordering))
+    }
+
+    /// Writes one word.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the memory: only writers call this, with places that they computed themselves.
+    #[inline]
+    pub(crate) fn store(&self, place: usize, value: u64, ordering: Ordering) {
+        self.all()[place].store(value, ordering);
+    }
+
+    #[inline]
+    fn all(&self) -> &[AtomicU64] {
+        #[cfg(not(any(loom, miri)))]
+        return self.body.words();
+        #[cfg(any(loom, miri))]
+        return &self.body;
+    }
+}
