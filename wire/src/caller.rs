@@ -233,6 +233,13 @@ impl Message for Pick {
 }
 impl Message for Node {
     const KIND: Kind = Kind::Node;
+    fn check(&self) -> Result<(), &'static str> {
+        if self.status == Status::Ok && !self.node.is_callable() {
+            Err("node")
+        } else {
+            Ok(())
+        }
+    }
 }
 impl Message for Report {
     const KIND: Kind = Kind::Report;

@@ -1,0 +1,103 @@
+//! The agent goes away and comes back: nothing hangs, nothing is silently lost, the next question finds it.
+
+use crate::fake_agent::{FakeAgent, MODULE, PATIENCE, folder, one_node, patient};
+use lars_client::{ClientError, PickError};
+use lars_wire::Kind;
+use std::time::{Duration, Instant};
+
+#[test]
+fn pick_after_a_restart_reconnects_by_itself() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::new(&path, one_node);
+    let client = patient(&path);
+    drop(client.pick(MODULE).expect("there is a node"));
+    drop(agent);
+    let agent = FakeAgent::new(&path, one_node);
+    drop(
+        client
+            .pick(MODULE)
+            .expect("the second try is on a new connection"),
+    );
+    assert_eq!(agent.connections(), 1);
+}
+
+#[test]
+fn report_after_a_restart_reaches_the_new_agent_once() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::new(&path, one_node);
+    let client = patient(&path);
+    let call = client.pick(MODULE).expect("there is a node");
+    drop(agent);
+    let agent = FakeAgent::new(&path, one_node);
+    call.ok().expect("the second try is on a new connection");
+    client.flush().expect("nothing was in doubt");
+    assert_eq!(agent.reports(), 1);
+}
+
+#[test]
+fn agent_that_is_gone_is_an_error_at_once_and_found_again_when_it_is_back() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::new(&path, one_node);
+    let client = patient(&path);
+    drop(agent);
+    let start = Instant::now();
+    for _ in 0..1_000 {
+        let error = client.pick(MODULE).expect_err("nobody listens");
+        assert!(
+            matches!(error, PickError::Client(ClientError::NotRunning { .. })),
+            "{error}"
+        );
+    }
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    let _agent = FakeAgent::new(&path, one_node);
+    let back = Instant::now();
+    while client.pick(MODULE).is_err() {
+        assert!(back.elapsed() < PATIENCE, "it is back and not found");
+        std::thread::yield_now();
+    }
+    let found = back.elapsed();
+    assert!(
+        found < Duration::from_secs(2),
+        "the longest pause is 100 ms, it took {found:?}"
+    );
+}
+
+#[test]
+fn reports_that_no_flush_confirmed_are_told_as_unsure_once() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::new(&path, one_node);
+    let client = patient(&path);
+    for _ in 0..3 {
+        client
+            .pick(MODULE)
+            .expect("there is a node")
+            .ok()
+            .expect("the agent takes it");
+    }
+    agent.wait_for(Kind::Report, 3);
+    drop(agent);
+    let _agent = FakeAgent::new(&path, one_node);
+    let error = client.flush().expect_err("the connection is broken");
+    assert!(matches!(error, ClientError::Unsure { reports: 3, .. }), "{error}");
+    assert_eq!(client.flush(), Ok(()));
+}
+
+#[test]
+fn socket_of_the_own_core_is_preferred_and_a_dead_one_does_no_harm() {
+    let (folder, path) = folder();
+    let near: Vec<FakeAgent> = (0..256)
+        .map(|core| FakeAgent::new(&folder.path().join(format!("agent.sock.{core}")), one_node))
+        .collect();
+    let agent = FakeAgent::new(&path, one_node);
+    drop(patient(&path).pick(MODULE).expect("there is a node"));
+    assert_eq!(agent.connections(), 0);
+    assert_eq!(near.iter().map(FakeAgent::connections).sum::<usize>(), 1);
+    drop(near);
+    for core in 0..256 {
+        drop(std::os::unix::net::UnixListener::bind(
+            folder.path().join(format!("agent.sock.{core}")),
+        ));
+    }
+    drop(patient(&path).pick(MODULE).expect("there is a node"));
+    assert_eq!(agent.connections(), 1, "nobody listens on the near socket");
+}
