@@ -1,5 +1,11 @@
 //! The store that a configuration names, behind both traits.
 
+use crate::calls::{CallBatch, CallStatus, CallStore, HistoryRow, Stored};
+use crate::error::StoreError;
+use crate::routes::{EditDone, Observation, RouteStore, Rows};
+use crate::sqlite::SqliteStore;
+use lars_wire::ModuleId;
+use lars_wire::admin::RouteEdit;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -7,18 +13,114 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// The embedded store's file; made where there is none.
+    /// The embedded store's file; made where there is none. Default `lars-data/lars.sqlite`.
     pub sqlite_path: PathBuf,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { sqlite_path: PathBuf::from("lars-data/lars.sqlite") }
+        Self {
+            sqlite_path: PathBuf::from("lars-data/lars.sqlite"),
+        }
+    }
+}
+
+impl StoreConfig {
+    /// Whether every key is in its range; names the first that is not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.sqlite_path.file_name().is_none() {
+            return Err(format!(
+                "sqlite_path: '{}' names no file",
+                self.sqlite_path.display()
+            ));
+        }
+        Ok(())
     }
 }
 
 /// Any store: the embedded one so far.
 pub enum AnyStore {
     /// The embedded SQLite file.
-    Sqlite(crate::sqlite::SqliteStore),
+    Sqlite(SqliteStore),
+}
+
+impl AnyStore {
+    /// Connects to the store that `config` names. What the embedded one does, it does within the call.
+    #[expect(
+        clippy::unused_async,
+        reason = "the embedded store is at hand at once; one behind a network will not be"
+    )]
+    pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        config.check().map_err(StoreError::Unfit)?;
+        SqliteStore::open(&config.sqlite_path).map(Self::Sqlite)
+    }
+
+    /// Which store it is, for status.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Sqlite(store) => store.describe(),
+        }
+    }
+}
+
+impl RouteStore for AnyStore {
+    async fn observe(&mut self, changes_after: u64) -> Result<Observation, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.observe(changes_after).await,
+        }
+    }
+
+    async fn rows_of(&mut self, modules: &[ModuleId]) -> Result<Rows, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.rows_of(modules).await,
+        }
+    }
+
+    async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.rows_after(after, rows_max).await,
+        }
+    }
+
+    async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.edit(edits).await,
+        }
+    }
+
+    async fn prune_changes(&mut self) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.prune_changes().await,
+        }
+    }
+}
+
+impl CallStore for AnyStore {
+    async fn store(&mut self, batches: &[CallBatch]) -> Result<Vec<Stored>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.store(batches).await,
+        }
+    }
+
+    async fn call_status(&mut self, module: Option<ModuleId>) -> Result<Vec<CallStatus>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.call_status(module).await,
+        }
+    }
+
+    async fn history(
+        &mut self,
+        module: Option<ModuleId>,
+        minute_first: u64,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.history(module, minute_first).await,
+        }
+    }
+
+    async fn prune(&mut self, minute_first: u64, ack_idle_s: u64) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.prune(minute_first, ack_idle_s).await,
+        }
+    }
 }

@@ -4,6 +4,9 @@ use crate::error::StoreError;
 use lars_wire::record::Window;
 use lars_wire::{ModuleId, NodeAddr};
 
+/// Rows that one [`CallStore::prune`] deletes at most: some ten milliseconds of holding the store.
+pub const PRUNE_ROWS_MAX: u32 = 10_000;
+
 /// One tally as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallRecord {
@@ -11,7 +14,7 @@ pub struct CallRecord {
     pub module: ModuleId,
     /// The node.
     pub node: NodeAddr,
-    /// The Unix time of the calls, in whole minutes.
+    /// The minute of the calls: Unix time in seconds, divided by 60.
     pub minute: u64,
     /// Calls that succeeded.
     pub ok: u64,
@@ -82,7 +85,7 @@ pub struct HistoryRow {
     pub module: ModuleId,
     /// The node.
     pub node: NodeAddr,
-    /// Unix time in whole minutes.
+    /// Unix time in seconds, divided by 60.
     pub minute: u64,
     /// Calls that succeeded.
     pub ok: u64,
@@ -102,23 +105,23 @@ pub struct HistoryRow {
 pub trait CallStore {
     /// Stores each batch with its acknowledgement in one transaction: all that can be stored is, or (on an error)
     /// nothing is. Records of one key are added to what history has; a window is written only over an older or equal
-    /// ts.
+    /// ts, and one without calls (neither successes nor failures) writes nothing.
     fn store(&mut self, batches: &[CallBatch]) -> impl Future<Output = Result<Vec<Stored>, StoreError>>;
 
-    /// `ServerCallStatus`, of one module or all, in order of key.
+    /// `ServerCallStatus` and its twin for IPv6 nodes, of one module or all, in order of module, node and caller.
     fn call_status(
         &mut self,
         module: Option<ModuleId>,
     ) -> impl Future<Output = Result<Vec<CallStatus>, StoreError>>;
 
-    /// History from `minute_first` on, of one module or all, in order of key.
+    /// History from `minute_first` on, of one module or all, in order of module, node and minute.
     fn history(
         &mut self,
         module: Option<ModuleId>,
         minute_first: u64,
     ) -> impl Future<Output = Result<Vec<HistoryRow>, StoreError>>;
 
-    /// Deletes history older than `minute_first` and acknowledgements idle for longer than `ack_idle_s`; returns how
-    /// many rows.
+    /// Deletes history older than `minute_first` and acknowledgements idle for longer than `ack_idle_s`, at most
+    /// [`PRUNE_ROWS_MAX`] rows of each; returns how many. Call again until it returns 0: others write in between.
     fn prune(&mut self, minute_first: u64, ack_idle_s: u64) -> impl Future<Output = Result<u64, StoreError>>;
 }

@@ -8,8 +8,14 @@
 pub mod any;
 pub mod calls;
 mod error;
+mod fold;
+mod judge;
 pub mod routes;
+mod schema;
 pub mod sqlite;
 
 pub use any::{AnyStore, StoreConfig};
+pub use calls::{CallBatch, CallRecord, CallStatus, CallStore, HistoryRow, Stored};
 pub use error::StoreError;
+pub use routes::{BadRow, ChangeRow, EditDone, Observation, RouteRecord, RouteStore, Rows};
+pub use sqlite::SqliteStore;

@@ -30,7 +30,7 @@ pub struct RouteRecord {
 pub struct BadRow {
     /// The row's id.
     pub id: u64,
-    /// The row's numbers as they stand.
+    /// The row's numbers as they stand; 0 for what is no number.
     pub module: (i64, i64),
     /// Why, for people.
     pub reason: String,
@@ -63,7 +63,7 @@ pub struct ChangeRow {
 pub struct Observation {
     /// `RouteVersion.version`.
     pub version: u64,
-    /// Change rows with an id above the look-back's start, by id.
+    /// Change rows with an id above the look-back's start, by id; without those that name no module.
     pub changes: Vec<ChangeRow>,
     /// Rows in `RouteData`.
     pub rows: u64,
@@ -87,16 +87,20 @@ pub trait RouteStore {
     /// The cheap look; change rows with an id above `changes_after`.
     fn observe(&mut self, changes_after: u64) -> impl Future<Output = Result<Observation, StoreError>>;
 
-    /// All rows of these modules, from one consistent snapshot.
+    /// All rows of these modules, from one consistent snapshot. Of rows for one node the first by id is good.
     fn rows_of(&mut self, modules: &[ModuleId]) -> impl Future<Output = Result<Rows, StoreError>>;
 
-    /// At most `rows_max` rows with an id above `after`, by id: the way to read everything, page by page.
+    /// At most `rows_max` rows with an id above `after`, by id: the way to read everything, page by page (each page
+    /// has its own snapshot). Go on behind `last_id` until it is none. A node that stands twice in its module is told
+    /// only within a page: the reader keeps the row of the smaller id.
     fn rows_after(&mut self, after: u64, rows_max: u32) -> impl Future<Output = Result<Rows, StoreError>>;
 
     /// Applies all edits or none, writes a change row for each module that did change, and moves the version on:
-    /// `greatest(version + 1, unix seconds)`, in one transaction that locks the version row first.
+    /// `greatest(version + 1, unix seconds)`, in one transaction that locks the version row first. Where nothing did
+    /// change it writes nothing, and the version is the present one. A put that cannot be served, or that would give
+    /// its module more than `NODES_MAX` rows, is [`StoreError::Refused`].
     fn edit(&mut self, edits: &[RouteEdit]) -> impl Future<Output = Result<EditDone, StoreError>>;
 
-    /// Deletes change rows older than an hour; returns how many.
+    /// Deletes change rows older than an hour, by the version in them; returns how many.
     fn prune_changes(&mut self) -> impl Future<Output = Result<u64, StoreError>>;
 }

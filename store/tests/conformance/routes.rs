@@ -1,0 +1,255 @@
+//! Reading routes: the cheap look, pages, modules, and what other programs may have written.
+
+use crate::place::{M1, M2, Place, put, unix_now_s, v4, v6};
+use lars_store::RouteStore;
+use lars_wire::{ModuleId, NodeState};
+use std::collections::BTreeSet;
+
+pub(crate) async fn fresh_store_is_empty<P: Place>(place: P) {
+    let mut store = place.open().await;
+    let seen = store.observe(0).await.expect("observe");
+    assert_eq!(
+        (seen.version, seen.rows, seen.max_id, seen.changes.len()),
+        (0, 0, 0, 0)
+    );
+    let page = store.rows_after(0, 10).await.expect("page");
+    assert_eq!((page.good.len(), page.bad.len(), page.last_id), (0, 0, None));
+    assert!(!store.describe().is_empty());
+}
+
+pub(crate) async fn observation_shows_what_any_program_changed<P: Place>(place: P) {
+    let mut store = place.open().await;
+    store.observe(0).await.expect("observe");
+    place
+        .foreign(
+            "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, 1, 167772161, 80);
+             INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 1, 77);
+             UPDATE RouteVersion SET version = 77 WHERE id = 1;",
+        )
+        .await;
+    let seen = store.observe(0).await.expect("observe");
+    assert_eq!((seen.version, seen.rows), (77, 1));
+    assert_eq!(
+        seen.changes
+            .iter()
+            .map(|row| (row.module, row.version))
+            .collect::<Vec<_>>(),
+        [(M1, 77)]
+    );
+    let rows = store.rows_of(&[M1]).await.expect("rows");
+    assert_eq!(
+        rows.good
+            .iter()
+            .map(|row| (row.node, row.weight, row.state))
+            .collect::<Vec<_>>(),
+        [(v4(1), 100, NodeState::Serving)]
+    );
+    assert_eq!(rows.last_id, Some(seen.max_id));
+    // Our own write is seen as well, by the connection that wrote and by another.
+    store.edit(&[put(M2, v4(2))]).await.expect("edit");
+    let own = store.observe(seen.changes[0].id).await.expect("observe");
+    assert_eq!((own.rows, own.changes.len()), (2, 1));
+    assert_eq!(
+        place
+            .open()
+            .await
+            .observe(seen.changes[0].id)
+            .await
+            .expect("observe"),
+        own
+    );
+}
+
+pub(crate) async fn bare_delete_is_visible_in_rows_and_largest_id<P: Place>(place: P) {
+    let mut store = place.open().await;
+    store.edit(&[put(M1, v4(1)), put(M1, v4(2))]).await.expect("edit");
+    let before = store.observe(0).await.expect("observe");
+    place
+        .foreign("DELETE FROM RouteData WHERE serverip = 167772162")
+        .await;
+    let after = store.observe(0).await.expect("observe");
+    assert_eq!(
+        (after.version, &after.changes),
+        (before.version, &before.changes),
+        "a bare DELETE says nothing"
+    );
+    assert_eq!((before.rows, after.rows), (2, 1));
+    assert!(after.max_id < before.max_id);
+    // A row that takes its place gets an id of its own, so that the two together do not look like nothing.
+    place
+        .foreign("INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, 1, 167772163, 80)")
+        .await;
+    let replaced = store.observe(0).await.expect("observe");
+    assert_eq!(replaced.rows, before.rows);
+    assert!(replaced.max_id > before.max_id);
+}
+
+pub(crate) async fn change_rows_that_commit_out_of_order_are_seen_by_look_back<P: Place>(place: P) {
+    let mut store = place.open().await;
+    place
+        .foreign("INSERT INTO RouteChange (id, modid, cmdid, version) VALUES (12, 1, 2, 5)")
+        .await;
+    let first = store.observe(0).await.expect("observe");
+    assert_eq!(first.changes.iter().map(|row| row.id).collect::<Vec<_>>(), [12]);
+    place
+        .foreign("INSERT INTO RouteChange (id, modid, cmdid, version) VALUES (11, 1, 1, 5)")
+        .await;
+    let second = store.observe(2).await.expect("observe");
+    assert_eq!(
+        second
+            .changes
+            .iter()
+            .map(|row| (row.id, row.module))
+            .collect::<Vec<_>>(),
+        [(11, M1), (12, M2)]
+    );
+    assert!(store.observe(12).await.expect("observe").changes.is_empty());
+    assert!(store.observe(u64::MAX).await.expect("observe").changes.is_empty());
+}
+
+pub(crate) async fn change_row_that_names_no_module_is_left_out<P: Place>(place: P) {
+    place
+        .foreign(
+            "INSERT INTO RouteChange (modid, cmdid, version) VALUES (4294967296, 1, 5);
+             INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 1, 5);",
+        )
+        .await;
+    let seen = place.open().await.observe(0).await.expect("observe");
+    assert_eq!(
+        seen.changes.iter().map(|row| row.module).collect::<Vec<_>>(),
+        [M1]
+    );
+}
+
+pub(crate) async fn pages_read_every_row_once_good_or_bad<P: Place>(place: P) {
+    let mut store = place.open().await;
+    let edits: Vec<_> = (1..=23)
+        .map(|last| put(ModuleId::new(u32::from(last % 3), 7), v4(last)))
+        .collect();
+    store.edit(&edits).await.expect("edit");
+    place
+        .foreign("UPDATE RouteData SET serverport = 0 WHERE serverip = 167772165")
+        .await;
+    place
+        .foreign("DELETE FROM RouteData WHERE serverip = 167772170")
+        .await;
+    let whole = store.rows_after(0, 1_000).await.expect("page");
+    assert_eq!((whole.good.len(), whole.bad.len()), (21, 1));
+    for rows_max in [1, 2, 5, 22, 23] {
+        let (mut good, mut bad, mut after) = (Vec::new(), Vec::new(), 0);
+        loop {
+            let page = store.rows_after(after, rows_max).await.expect("page");
+            assert!(page.good.len() + page.bad.len() <= rows_max as usize);
+            good.extend(page.good);
+            bad.extend(page.bad);
+            let Some(last) = page.last_id else { break };
+            assert!(last > after, "paging goes on behind a page of bad rows too");
+            after = last;
+        }
+        assert_eq!((&good, &bad), (&whole.good, &whole.bad), "pages of {rows_max}");
+    }
+    assert!(whole.good.is_sorted_by_key(|row| row.id));
+}
+
+pub(crate) async fn rows_of_reads_the_asked_modules_whole<P: Place>(place: P) {
+    let mut store = place.open().await;
+    let m3 = ModuleId::new(2, 1);
+    let edits = [
+        put(m3, v4(1)),
+        put(M1, v4(1)),
+        put(M2, v4(2)),
+        put(M1, v6(1)),
+        put(m3, v4(9)),
+    ];
+    store.edit(&edits).await.expect("edit");
+    let rows = store
+        .rows_of(&[m3, M1, m3, ModuleId::new(9, 9)])
+        .await
+        .expect("rows");
+    let found: Vec<_> = rows.good.iter().map(|row| (row.module, row.node)).collect();
+    assert_eq!(
+        found,
+        [(m3, v4(1)), (M1, v4(1)), (M1, v6(1)), (m3, v4(9))],
+        "by id, each module once"
+    );
+    let none = store.rows_of(&[]).await.expect("rows");
+    assert_eq!((none.good.len(), none.last_id), (0, None));
+}
+
+pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
+    place
+        .foreign(
+            "INSERT INTO RouteData (modid, cmdid, serverip, serverport, weight, zone, state, serverip6) VALUES
+             (1, 1, 167772161, 80, 100, '', 'serving', NULL),
+             (1, 1, 167772161, 80, 50, '', 'serving', NULL),
+             (1, 1, 167772162, 0, 100, '', 'serving', NULL),
+             (1, 1, 167772163, 65536, 100, '', 'serving', NULL),
+             (1, 1, 0, 80, 100, '', 'serving', NULL),
+             (1, 1, 167772164, 80, 0, '', 'serving', NULL),
+             (1, 1, 167772165, 80, 10001, '', 'serving', NULL),
+             (1, 1, 167772166, 80, 100, '', 'asleep', NULL),
+             (1, 1, 167772167, 80, 100, 'a zone whose name is far too long', 'serving', NULL),
+             (1, 1, 0, 80, 100, '', 'serving', x'20010db8000000000000000000000001'),
+             (1, 1, 0, 80, 100, '', 'serving', x'20010db8'),
+             (4294967296, 1, 167772168, 80, 100, '', 'serving', NULL),
+             (1, 1, 167772169, 80, 100, 'z', 'draining', NULL);",
+        )
+        .await;
+    let mut store = place.open().await;
+    let page = store.rows_after(0, 100).await.expect("page");
+    let good: Vec<_> = page
+        .good
+        .iter()
+        .map(|row| (row.node, row.state, &*row.zone))
+        .collect();
+    let expected = [
+        (v4(1), NodeState::Serving, ""),
+        (v6(1), NodeState::Serving, ""),
+        (v4(9), NodeState::Draining, "z"),
+    ];
+    assert_eq!(good, expected);
+    let reasons: Vec<_> = page.bad.iter().map(|bad| bad.reason.as_str()).collect();
+    let parts = [
+        "already",
+        "serverport 0",
+        "65536",
+        "address is 0",
+        "weight 0",
+        "10001",
+        "'asleep'",
+        "33 bytes",
+        "4 bytes",
+        "modid",
+    ];
+    assert_eq!(reasons.len(), parts.len(), "{reasons:?}");
+    for (reason, part) in reasons.iter().zip(parts) {
+        assert!(reason.contains(part), "'{reason}' lacks '{part}'");
+    }
+    assert_eq!(page.bad.last().map(|bad| bad.module), Some((4_294_967_296, 1)));
+    // The same module by itself: the same rows, but the one that names no module.
+    let rows = store.rows_of(&[M1]).await.expect("rows");
+    assert_eq!((&rows.good, &rows.bad[..]), (&page.good, &page.bad[..9]));
+    let ids: BTreeSet<u64> = page
+        .good
+        .iter()
+        .map(|row| row.id)
+        .chain(page.bad.iter().map(|bad| bad.id))
+        .collect();
+    assert_eq!((ids.len(), ids.last().copied()), (13, page.last_id));
+}
+
+pub(crate) async fn change_rows_are_pruned_after_an_hour<P: Place>(place: P) {
+    let now = unix_now_s();
+    for (module, version) in [(1, now - 3_700), (2, now - 3_500), (3, now)] {
+        let sql = format!("INSERT INTO RouteChange (modid, cmdid, version) VALUES ({module}, 0, {version})");
+        place.foreign(&sql).await;
+    }
+    let mut store = place.open().await;
+    assert_eq!(store.prune_changes().await.expect("prune"), 1);
+    let left = store.observe(0).await.expect("observe").changes;
+    assert_eq!(
+        left.iter().map(|row| row.module.modid).collect::<Vec<_>>(),
+        [2, 3]
+    );
+    assert_eq!(store.prune_changes().await.expect("prune"), 0);
+}
