@@ -6,11 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod book;
+mod guard;
 pub mod outbox;
 pub mod policy;
 mod shard;
 
-pub use book::{RouteBook, RouteNews};
+pub use book::{Noted, RouteBook, RouteNews};
 pub use outbox::TallyOutbox;
-pub use policy::PolicyConfig;
-pub use shard::{Command, Shard, ShardConfig};
+pub use policy::{Policy, PolicyConfig, PolicyName, Preset};
+pub use shard::{Command, Shard, ShardConfig, ShardCounts};

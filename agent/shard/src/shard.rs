@@ -1,14 +1,26 @@
 //! The modules that one core owns: wanted, learnt, judged, counted, dropped.
 
+mod known;
+mod learning;
+mod ledger;
+mod modules;
+mod node;
+mod timers;
+mod timing;
+
 use crate::book::RouteNews;
-use crate::policy::PolicyConfig;
+use crate::policy::{Policy, PolicyConfig};
+use known::Known;
 use lars_board::{EntryNode, Rule};
 use lars_wire::caller::{Explanation, Report, Status};
 use lars_wire::record::Tally;
 use lars_wire::{ModuleId, Route};
+use ledger::{Ledger, Standing};
+use modules::{Module, Modules, State};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use timers::{Timer, Timers, arm};
 
 /// What a shard is told once.
 #[derive(Clone, Debug)]
@@ -28,96 +40,300 @@ pub struct ShardConfig {
 /// What the agent is to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Ask dns for the module and hear of its changes.
+    /// Ask dns for the module and hear of its changes. Said again of a module that is subscribed to already: its
+    /// route is in doubt, ask for the whole ([`crate::RouteBook::subscribe`] returns what to say in either case).
     Subscribe(ModuleId),
     /// Hear of it no more.
     Unsubscribe(ModuleId),
-    /// Write [`Shard::entry`] of the module to the board, and tell [`Shard::published`] its generation.
+    /// Write [`Shard::entry`] of the module to the board, and tell [`Shard::published`] its generation. Not said
+    /// again until [`Shard::entry`] was called; the entry is none when the module went away in between.
     Publish(ModuleId),
     /// Take the module off the board.
     Withdraw(ModuleId),
-    /// The first answer for the module is here: whoever waits for it is told ok, not found or failed.
+    /// The first answer for the module is here: whoever waits for it is told ok, not found or failed (nobody asked
+    /// again for so long that it was dropped).
     Answer(ModuleId, Status),
 }
 
+/// What a shard holds and has refused; gauges, and totals since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardCounts {
+    /// Modules held, of all kinds.
+    pub modules: u64,
+    /// Modules that wait for their first answer.
+    pub wanted: u64,
+    /// Modules remembered as not found.
+    pub not_found: u64,
+    /// Modules of which a shrunken route is held back now.
+    pub held: u64,
+    /// Routes held back so far.
+    pub held_total: u64,
+    /// Nodes and modules whose calls are being counted.
+    pub accounts: u64,
+    /// Reports refused so far: of a node that nobody could call, or of one more unknown node than there is room for.
+    pub reports_refused_total: u64,
+}
+
+/// Timers that one call of [`Shard::due`] handles: at worst each drops a module, and a turn should stay short.
+const DUE_MAX: usize = 4_096;
+
 /// One core's modules.
-pub struct Shard {}
+pub struct Shard {
+    modules: Modules,
+    /// The policy of modules that have none of their own, then the others.
+    policies: Vec<Policy>,
+    module_policies: HashMap<ModuleId, u32>,
+    ledger: Ledger,
+    timers: Timers,
+    module_idle: Duration,
+    not_found_memory: Duration,
+    random: fastrand::Rng,
+    held_total: u64,
+}
 
 impl Shard {
     /// An empty shard; `seed` for what is left to chance.
     pub fn new(config: ShardConfig, seed: u64) -> Self {
-        let _ = (config, seed);
-        todo!()
+        let mut policies = vec![Policy::new(&config.policy)];
+        let mut module_policies = HashMap::new();
+        for (module, overrides) in config.module_policies {
+            module_policies.insert(module, policies.len() as u32);
+            policies.push(Policy::new(&overrides.over(&config.policy)));
+        }
+        Self {
+            modules: Modules::new(config.modules_max as usize),
+            policies,
+            module_policies,
+            ledger: Ledger::default(),
+            timers: Timers::new(),
+            module_idle: config.module_idle,
+            not_found_memory: config.not_found_memory,
+            random: fastrand::Rng::with_seed(seed),
+            held_total: 0,
+        }
     }
 
     /// A caller asked for a module that is not on the board. Returns what to answer at once: pending, not found
     /// (remembered), ok (it is on the board after all) or failed (no room).
     pub fn want(&mut self, now: Instant, module: ModuleId, commands: &mut Vec<Command>) -> Status {
-        let _ = (now, module, commands);
-        todo!()
+        if let Some(held) = self.modules.get_mut(module) {
+            held.last_used = now;
+            match held.state {
+                State::Wanted => return Status::Pending,
+                State::Known(_) => return Status::Ok,
+                State::NotFound { until } if until > now => return Status::NotFound,
+                State::NotFound { .. } => self.forget(module, commands),
+            }
+        }
+        if !self.make_room(commands) {
+            return Status::Failed;
+        }
+        self.insert(now, module, State::Wanted);
+        commands.push(Command::Subscribe(module));
+        Status::Pending
     }
 
-    /// dns answered or pushed, or the disk remembered.
+    /// dns answered or pushed, or the disk remembered. A route of a module that is not held makes it held; that it
+    /// is not found is then ignored.
     pub fn learn(&mut self, now: Instant, news: &RouteNews, commands: &mut Vec<Command>) {
-        let _ = (now, news, commands);
-        todo!()
+        let found = match news.status {
+            Status::Ok => !news.route.is_empty(),
+            Status::NotFound => false,
+            // What a dns never says of a route.
+            Status::Overloaded | Status::Pending | Status::Failed => return,
+        };
+        let module = news.module;
+        match self.modules.get_mut(module).map(|held| &mut held.state) {
+            None if found => self.learn_unasked(now, news, commands),
+            Some(State::Known(_)) => self.learn_again(now, news, found, commands),
+            Some(State::Wanted) if found => {
+                self.publish_first(now, news, commands);
+                commands.push(Command::Answer(module, Status::Ok));
+            }
+            Some(State::Wanted) => {
+                self.set_not_found(now, module);
+                commands.push(Command::Answer(module, Status::NotFound));
+            }
+            Some(State::NotFound { .. }) if found => self.publish_first(now, news, commands),
+            None | Some(State::NotFound { .. }) => {}
+        }
     }
 
-    /// A call ended.
+    /// A call ended. Counted exactly, whether its node is in a route held here or not.
     pub fn report(&mut self, now: Instant, report: &Report, commands: &mut Vec<Command>) {
-        let _ = (now, report, commands);
-        todo!()
+        if !report.node.is_callable() {
+            return self.ledger.refuse();
+        }
+        let module = report.module;
+        let policy = &self.policies[policy_place(&self.module_policies, module)];
+        let Some((known, place)) = self.modules.known_mut(module).and_then(|known| {
+            let place = known.find(report.node, report.token)?;
+            Some((known, place))
+        }) else {
+            let window = policy.status_window();
+            return self.ledger.count_stray(&mut self.timers, now, report, window);
+        };
+        let node = &mut known.nodes[place];
+        let before = node.view();
+        node.mind.record(policy, now, report.outcome, report.latency_us);
+        let standing = Standing {
+            overloaded: node.mind.is_overloaded(),
+            status_window: policy.status_window(),
+        };
+        self.ledger
+            .count(&mut self.timers, now, report, standing, &mut node.account);
+        let deadline = node.mind.deadline(policy);
+        arm(
+            &mut self.timers,
+            &mut node.armed,
+            deadline,
+            Timer::Node(module, node.addr),
+        );
+        if node.view() != before {
+            publish(known, module, commands);
+        }
+        self.sweep_timers();
     }
 
     /// Some reader picked from this module since it last said so.
     pub fn used(&mut self, now: Instant, module: ModuleId) {
-        let _ = (now, module);
-        todo!()
+        if let Some(held) = self.modules.get_mut(module) {
+            held.last_used = now;
+        }
     }
 
-    /// When [`Self::due`] wants to be called next.
+    /// When [`Self::due`] wants to be called next; never later than needed, sometimes earlier.
     pub fn next_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.timers.next()
     }
 
-    /// Does what time alone brings about.
+    /// Does what time alone brings about: at most 4,096 things, so while [`Self::next_timeout`] has passed, call again.
     pub fn due(&mut self, now: Instant, commands: &mut Vec<Command>) {
-        let _ = (now, commands);
-        todo!()
+        for _ in 0..DUE_MAX {
+            let Some((at, timer)) = self.timers.pop_due(now) else {
+                break;
+            };
+            match timer {
+                Timer::Module(module) => self.module_due(now, at, module, commands),
+                Timer::Node(module, node) => self.node_due(now, at, module, node, commands),
+                Timer::Window(account) => self.ledger.close_window(account, at),
+            }
+        }
+        self.sweep_timers();
     }
 
-    /// What to write to the board: version, rule and nodes in the board's order (filled into `nodes`).
+    /// What to write to the board: version, rule and nodes in the board's order (filled into `nodes`, cleared
+    /// before). None unless the module's route is known.
     pub fn entry(&mut self, module: ModuleId, nodes: &mut Vec<EntryNode>) -> Option<(u64, Rule)> {
-        let _ = (module, nodes);
-        todo!()
+        let rule = self.policy(module).board_rule();
+        let known = self.modules.known_mut(module)?;
+        known.fill_entry(nodes);
+        Some((known.version, rule))
     }
 
     /// The generation under which the entry last taken was published; tokens of it name nodes by place.
     pub fn published(&mut self, module: ModuleId, generation: u32) {
-        let _ = (module, generation);
-        todo!()
+        if let Some(known) = self.modules.known_mut(module) {
+            known.published(generation);
+        }
     }
 
-    /// The route as dns gave it.
+    /// The route as dns gave it; while a shrunken one is held back, the one before.
     pub fn route(&self, module: ModuleId) -> Option<(u64, &Arc<Route>)> {
-        let _ = module;
-        todo!()
+        let known = self.modules.known(module)?;
+        Some((known.version, &known.route))
     }
 
-    /// Why each node stands as it does.
+    /// Why each node stands as it does. A module that nobody asked for is not found.
     pub fn explain(&self, now: Instant, module: ModuleId) -> Explanation {
-        let _ = (now, module);
-        todo!()
+        let policy = self.policy(module);
+        let mut explanation = Explanation {
+            status: Status::NotFound,
+            version: 0,
+            policy: policy.name().to_owned(),
+            total: 0,
+            nodes: Vec::new(),
+        };
+        match self.modules.get(module).map(|held| &held.state) {
+            None | Some(State::NotFound { .. }) => {}
+            Some(State::Wanted) => explanation.status = Status::Pending,
+            Some(State::Known(known)) => {
+                explanation.status = Status::Ok;
+                explanation.version = known.version;
+                explanation.total = known.nodes.len() as u32;
+                explanation.nodes = known.explain(now, policy);
+            }
+        }
+        explanation
     }
 
-    /// Takes the counts gathered since the last call, appended to `tallies` (ages are 0: they are fresh).
+    /// Takes the counts gathered since the last call, appended to `tallies` (ages are 0: they are fresh). Visits only
+    /// what has something to give.
     pub fn take_tallies(&mut self, now: Instant, tallies: &mut Vec<Tally>) {
-        let _ = (now, tallies);
-        todo!()
+        let _ = now;
+        self.ledger.take(tallies);
     }
 
     /// How many modules are held.
     pub fn modules(&self) -> usize {
-        todo!()
+        self.modules.len()
+    }
+
+    /// What is held and was refused, for metrics and `status`.
+    pub fn counts(&self) -> ShardCounts {
+        ShardCounts {
+            modules: self.modules.len() as u64,
+            held_total: self.held_total,
+            accounts: self.ledger.len() as u64,
+            reports_refused_total: self.ledger.refused(),
+            ..self.modules.counts()
+        }
+    }
+
+    /// Whether a shrunken route of this module is held back until it is said again.
+    pub fn is_held(&self, module: ModuleId) -> bool {
+        self.modules
+            .known(module)
+            .is_some_and(|known| known.guard.holds())
+    }
+}
+
+/// Modules come and go.
+impl Shard {
+    fn policy(&self, module: ModuleId) -> &Policy {
+        &self.policies[policy_place(&self.module_policies, module)]
+    }
+
+    fn insert(&mut self, now: Instant, module: ModuleId, state: State) {
+        self.modules.insert(module, Module::new(now, state));
+        self.arm_module(module);
+    }
+
+    fn forget(&mut self, module: ModuleId, commands: &mut Vec<Command>) {
+        self.modules.remove(module);
+        commands.push(Command::Unsubscribe(module));
+    }
+
+    /// Whether one more module may be held; the oldest that was not found gives way.
+    fn make_room(&mut self, commands: &mut Vec<Command>) -> bool {
+        while self.modules.is_full() {
+            let Some(oldest) = self.modules.oldest_not_found() else {
+                return false;
+            };
+            self.forget(oldest, commands);
+        }
+        true
+    }
+}
+
+/// The place of the module's policy; 0 is that of modules that have none of their own.
+fn policy_place(module_policies: &HashMap<ModuleId, u32>, module: ModuleId) -> usize {
+    module_policies.get(&module).map_or(0, |&place| place as usize)
+}
+
+fn publish(known: &mut Known, module: ModuleId, commands: &mut Vec<Command>) {
+    if !known.publish_due {
+        known.publish_due = true;
+        commands.push(Command::Publish(module));
     }
 }

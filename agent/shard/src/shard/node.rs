@@ -1,0 +1,75 @@
+//! One node of a known module: what the route says of it, and what its calls said.
+
+use super::ledger::{AccountHint, NO_ACCOUNT};
+use crate::policy::{NodeMind, Policy};
+use lars_board::EntryNode;
+use lars_wire::caller::{NodeExplained, NodeView};
+use lars_wire::{NodeAddr, NodeState, RouteNode};
+use std::time::Instant;
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) addr: NodeAddr,
+    weight: u16,
+    /// Since when the operator wants no new picks; none while it serves.
+    draining_since: Option<Instant>,
+    pub(super) mind: NodeMind,
+    /// Where its account stood last.
+    pub(super) account: AccountHint,
+    /// The instant of its live entry among the timers.
+    pub(super) armed: Option<Instant>,
+}
+
+impl Node {
+    /// A node that was in no route before.
+    pub(super) fn new(now: Instant, policy: &Policy, route_node: &RouteNode) -> Self {
+        let mut node = Self {
+            addr: route_node.addr,
+            weight: route_node.weight,
+            draining_since: None,
+            mind: policy.new_mind(now),
+            account: NO_ACCOUNT,
+            armed: None,
+        };
+        node.update(now, route_node);
+        node
+    }
+
+    /// The route says something new of it; what is thought of it stays.
+    pub(super) fn update(&mut self, now: Instant, route_node: &RouteNode) {
+        self.weight = route_node.weight;
+        self.draining_since = match route_node.state {
+            NodeState::Serving => None,
+            NodeState::Draining => self.draining_since.or(Some(now)),
+        };
+    }
+
+    /// How readers are to see it.
+    pub(super) fn view(&self) -> NodeView {
+        match self.draining_since {
+            Some(_) => NodeView::Draining,
+            None => self.mind.view(),
+        }
+    }
+
+    pub(super) fn entry(&self) -> EntryNode {
+        EntryNode {
+            addr: self.addr,
+            weight: self.weight,
+            view: self.view(),
+        }
+    }
+
+    pub(super) fn explain(&self, now: Instant, policy: &Policy) -> NodeExplained {
+        let (since, reason) = match self.draining_since {
+            Some(since) => (since, "draining by the operator's wish".to_owned()),
+            None => (self.mind.since(), self.mind.reason(policy)),
+        };
+        NodeExplained {
+            node: self.addr,
+            view: self.view(),
+            since_ms: now.saturating_duration_since(since).as_millis() as u64,
+            reason,
+        }
+    }
+}

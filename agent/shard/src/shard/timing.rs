@@ -1,0 +1,104 @@
+//! What time alone brings about, and the timers that call for it.
+
+use super::learning::HOLD_MAX;
+use super::modules::State;
+use super::timers::{Timer, arm};
+use super::{Command, Shard, policy_place, publish};
+use lars_wire::caller::Status;
+use lars_wire::{ModuleId, NodeAddr};
+use std::time::Instant;
+
+impl Shard {
+    pub(super) fn module_due(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        module: ModuleId,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(held) = self.modules.get_mut(module).filter(|held| held.armed == Some(at)) else {
+            return;
+        };
+        held.armed = None;
+        let is_idle = held.last_used + self.module_idle <= now;
+        match &mut held.state {
+            State::NotFound { until } if *until <= now => return self.forget(module, commands),
+            State::Wanted if is_idle => {
+                self.forget(module, commands);
+                commands.push(Command::Answer(module, Status::Failed));
+                return;
+            }
+            State::Known(_) if is_idle => {
+                commands.push(Command::Withdraw(module));
+                return self.forget(module, commands);
+            }
+            State::Known(known) if known.ask_at.is_some_and(|ask_at| ask_at <= now) => {
+                known.ask_at = Some(now + HOLD_MAX);
+                commands.push(Command::Subscribe(module));
+            }
+            _ => {}
+        }
+        self.arm_module(module);
+    }
+
+    pub(super) fn node_due(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        module: ModuleId,
+        addr: NodeAddr,
+        commands: &mut Vec<Command>,
+    ) {
+        let policy = &self.policies[policy_place(&self.module_policies, module)];
+        let Some(known) = self.modules.known_mut(module) else {
+            return;
+        };
+        let Some(place) = known.find(addr, 0) else { return };
+        let node = &mut known.nodes[place];
+        if node.armed != Some(at) {
+            return;
+        }
+        node.armed = None;
+        let before = node.view();
+        node.mind.settle(policy, now);
+        self.ledger
+            .restate(module, addr, node.mind.is_overloaded(), node.account);
+        let deadline = node.mind.deadline(policy);
+        arm(
+            &mut self.timers,
+            &mut node.armed,
+            deadline,
+            Timer::Node(module, addr),
+        );
+        if node.view() != before {
+            publish(known, module, commands);
+        }
+    }
+
+    pub(super) fn arm_module(&mut self, module: ModuleId) {
+        if let Some(held) = self.modules.get_mut(module) {
+            let deadline = held.deadline(self.module_idle);
+            arm(
+                &mut self.timers,
+                &mut held.armed,
+                Some(deadline),
+                Timer::Module(module),
+            );
+        }
+        self.sweep_timers();
+    }
+
+    pub(super) fn sweep_timers(&mut self) {
+        if self.timers.wants_sweep() {
+            let (modules, ledger) = (&self.modules, &self.ledger);
+            self.timers.sweep(|at, timer| match timer {
+                Timer::Module(module) => modules.get(module).is_some_and(|held| held.armed == Some(at)),
+                Timer::Node(module, addr) => modules.known(module).is_some_and(|known| {
+                    let place = known.find(addr, 0);
+                    place.is_some_and(|place| known.nodes[place].armed == Some(at))
+                }),
+                Timer::Window(account) => ledger.is_open(account, at),
+            });
+        }
+    }
+}
