@@ -21,7 +21,7 @@ impl Body {
             IoKind::Epoll => Ok(Self::Plain(stream)),
             IoKind::Uring => {
                 let stream = stream.into_std()?;
-                // The ring would answer EAGAIN at once instead of waiting.
+                // Older kernels answer a ring's read of a non-blocking socket with EAGAIN instead of waiting.
                 stream.set_nonblocking(false)?;
                 Ok(Self::Uring(tokio_uring::net::TcpStream::from_std(stream)))
             }
