@@ -363,3 +363,96 @@ fn near_socket(path: &Path) -> Option<PathBuf> {
     let near = PathBuf::from(near);
     near.exists().then_some(near)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lars_wire::caller::Welcome;
+    use lars_wire::{PREFACE, VERSION, codec};
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Says welcome to one connection and keeps it.
+    fn welcome_one(listener: &UnixListener) -> UnixStream {
+        let (mut stream, _) = listener.accept().expect("it listens");
+        stream
+            .read_exact(&mut [0; PREFACE.len()])
+            .expect("the client starts");
+        let welcome = Welcome {
+            version: u16::from(VERSION),
+            incarnation: [0; 16],
+            sockets: 0,
+            board: false,
+        };
+        let mut bytes = Vec::new();
+        codec::append(&welcome, 1, &mut bytes).expect("it fits");
+        stream.write_all(&bytes).expect("the client reads");
+        stream
+    }
+
+    #[test]
+    fn connection_that_a_flush_waits_for_is_lent_to_nobody_before_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).expect("the socket is free");
+        let pool = &Pool::new(path, "test".to_owned(), 1);
+        let patient = Deadline::after(PATIENCE);
+        let (release, held) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let welcomed = scope.spawn(|| welcome_one(&listener));
+            pool.check_out(patient).expect("it is welcomed").wrote_reports(1);
+            let _stream = welcomed.join().expect("no panic");
+            let lent = pool.check_out(patient).expect("it is idle");
+            let flush = scope.spawn(move || {
+                pool.each_unconfirmed(patient, |connection| {
+                    held.recv_timeout(PATIENCE).expect("the test lets it go");
+                    connection.confirm_reports();
+                    Ok(())
+                })
+            });
+            while pool.lock().wanted.is_empty() {
+                assert!(Instant::now() < patient.at, "the flush does not start");
+                std::thread::yield_now();
+            }
+            drop(lent);
+            let hasty = Deadline::after(Duration::from_millis(20));
+            assert!(matches!(pool.check_out(hasty), Err(ClientError::Timeout { .. })));
+            release.send(()).expect("the flush waits");
+            flush.join().expect("no panic").expect("it is flushed");
+            assert_eq!(
+                pool.check_out(patient).expect("it is free again").unconfirmed(),
+                0
+            );
+        });
+    }
+
+    #[test]
+    fn pause_doubles_with_each_failed_connect_up_to_its_bound_and_ends_with_a_good_one() {
+        let gone = ClientError::Lost {
+            endpoint: Endpoint::Tcp("127.0.0.1:1".to_owned()),
+            reason: "gone".to_owned(),
+        };
+        let (mut back_off, now) = (BackOff::default(), Instant::now());
+        assert_eq!(back_off.check(now), Ok(()));
+        let mut pauses = Vec::new();
+        for _ in 0..20 {
+            back_off.learn(Some(&gone), now);
+            assert_eq!(back_off.check(now), Err(gone.clone()));
+            assert_eq!(back_off.check(now + back_off.pause), Ok(()));
+            pauses.push(back_off.pause);
+        }
+        assert!(
+            pauses[0] <= BACK_OFF_FIRST && pauses[0] >= BACK_OFF_FIRST * 3 / 4,
+            "{pauses:?}"
+        );
+        assert!(
+            pauses[19] <= BACK_OFF_MAX && pauses[19] >= BACK_OFF_MAX * 3 / 4,
+            "{pauses:?}"
+        );
+        back_off.learn(None, now);
+        assert_eq!(back_off.check(now), Ok(()));
+    }
+}
