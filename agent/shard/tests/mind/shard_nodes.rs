@@ -1,14 +1,11 @@
 //! Nodes of a known module: judged by their calls, named by tokens, written to the board in its order, explained.
 
-#[path = "support/routes.rs"]
-mod routes;
-
+use crate::routes::{addr, news, route, with_draining};
 use lars_board::{EntryNode, Rule};
 use lars_shard::{Command, PolicyConfig, Preset, Shard, ShardConfig};
 use lars_wire::caller::{Explanation, NodeView, Outcome, Report, Status};
 use lars_wire::record::{Tally, Window};
 use lars_wire::{ModuleId, NodeAddr, Route};
-use routes::{addr, news, route, with_draining};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,12 +1,9 @@
 //! Modules come and go: one input, the exact list of commands out.
 
-#[path = "support/routes.rs"]
-mod routes;
-
+use crate::routes::{news, route, unexplained};
 use lars_shard::{Command, PolicyConfig, RouteNews, Shard, ShardConfig, ShardCounts};
 use lars_wire::ModuleId;
 use lars_wire::caller::Status;
-use routes::{news, route, unexplained};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -27,7 +24,7 @@ impl Bench {
             policy: PolicyConfig::default(),
             module_policies: HashMap::new(),
             modules_max,
-            module_idle: Duration::from_secs(600),
+            module_idle: Duration::from_mins(10),
             not_found_memory: Duration::from_secs(1),
         };
         let (shard, now) = (Shard::new(config, 1), Instant::now());

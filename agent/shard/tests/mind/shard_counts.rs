@@ -1,17 +1,13 @@
 //! Whatever happens to modules and nodes, what was reported is given out: over any history, counted beside it.
 
-#[path = "support/routes.rs"]
-mod routes;
-#[path = "support/seeds.rs"]
-mod seeds;
-
+use crate::routes::{addr, news, route, unexplained, with_draining};
+use crate::seeds::with_seeds;
 use fastrand::Rng;
 use lars_board::EntryNode;
 use lars_shard::{Command, PolicyConfig, Preset, Shard, ShardConfig};
 use lars_wire::caller::{NodeView, Outcome, Report};
 use lars_wire::record::Tally;
 use lars_wire::{ModuleId, NodeAddr};
-use routes::{addr, news, route, unexplained, with_draining};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -225,7 +221,7 @@ fn run(seed: u64, start: Instant) -> Vec<String> {
 #[test]
 fn what_was_reported_is_given_out_over_any_history_and_a_seed_replays_it() {
     let start = Instant::now();
-    seeds::with_seeds(60, |seed, _| {
+    with_seeds(60, |seed, _| {
         // Tables hash with another key in each shard: equal logs show that no order of a table decides.
         assert_eq!(run(seed, start), run(seed, start), "seed {seed}");
     });

@@ -1,8 +1,6 @@
 //! The classic rule against a naive model: the text written down word by word, with a clock that ticks each 10 ms.
 
-#[path = "support/seeds.rs"]
-mod seeds;
-
+use crate::seeds::with_seeds;
 use lars_shard::policy::classic::{Mind, Rule};
 use lars_shard::{PolicyConfig, Preset};
 use std::time::{Duration, Instant};
@@ -134,7 +132,7 @@ impl Watched<'_> {
 
 #[test]
 fn every_history_of_calls_and_pauses_moves_a_node_as_the_text_says() {
-    seeds::with_seeds(60, |seed, mut random| {
+    with_seeds(60, |seed, mut random| {
         let elb = random.bool();
         let preset = if elb { Preset::Elb } else { Preset::Lars };
         let rule = Rule::new(&PolicyConfig {
