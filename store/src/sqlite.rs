@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub const BUSY_MAX: Duration = Duration::from_millis(500);
 
 /// How long opening waits for others that open the same new file: they make the schema meanwhile.
-const OPEN_MAX: Duration = Duration::from_secs(2);
+const OPEN_MAX: Duration = Duration::from_millis(500);
 /// Between two tries to open.
 const OPEN_RETRY: Duration = Duration::from_millis(5);
 /// Prepared statements kept; there are fewer different ones in this crate.
