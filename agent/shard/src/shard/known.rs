@@ -1,6 +1,7 @@
 //! A module whose route is here: its nodes, the order in which they stand on the board, and what is held back.
 
 use super::node::Node;
+use super::policies::{Policies, PolicyPlace};
 use crate::guard::Guard;
 use crate::policy::Policy;
 use lars_board::EntryNode;
@@ -19,6 +20,7 @@ const EXPLAINED_NODE_BYTES: usize = 18 + 1 + 8 + 8;
 
 #[derive(Debug)]
 pub(super) struct Known {
+    pub(super) policy: PolicyPlace,
     pub(super) version: u64,
     pub(super) route: Arc<Route>,
     /// In order of address, as in the route.
@@ -36,9 +38,17 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(now: Instant, policy: &Policy, version: u64, route: &Arc<Route>) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        policies: &Policies,
+        place: PolicyPlace,
+        version: u64,
+        route: &Arc<Route>,
+    ) -> Self {
+        let policy = policies.at(place);
         let nodes = route.nodes().iter().map(|node| Node::new(now, policy, node));
         Self {
+            policy: place,
             version,
             route: route.clone(),
             nodes: nodes.collect(),
