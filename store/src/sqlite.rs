@@ -186,3 +186,40 @@ fn bound(number: u64) -> i64 {
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_commit_is_on_the_disk_before_it_is_answered() {
+        let folder = tempfile::tempdir().expect("a folder for one test");
+        let store = SqliteStore::open(&folder.path().join("lars.sqlite")).expect("it opens");
+        let pragma = |name| {
+            store
+                .connection
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+        };
+        assert_eq!(pragma("synchronous"), Ok(2.into()), "2 is FULL");
+        assert_eq!(pragma("journal_mode"), Ok("wal".to_owned().into()));
+    }
+
+    #[test]
+    fn failure_says_whether_to_try_again() {
+        let sqlite = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into();
+        for away in [
+            rusqlite::ffi::SQLITE_BUSY,
+            rusqlite::ffi::SQLITE_FULL,
+            rusqlite::ffi::SQLITE_IOERR_FSYNC,
+        ] {
+            assert!(matches!(sqlite(away), StoreError::Away(_)), "{away}");
+        }
+        for unfit in [
+            rusqlite::ffi::SQLITE_READONLY,
+            rusqlite::ffi::SQLITE_CORRUPT,
+            rusqlite::ffi::SQLITE_ERROR,
+        ] {
+            assert!(matches!(sqlite(unfit), StoreError::Unfit(_)), "{unfit}");
+        }
+    }
+}

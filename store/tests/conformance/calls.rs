@@ -1,6 +1,7 @@
 //! Call records: each batch stored exactly once, history that sums, windows that never go back.
 
 use crate::place::{M1, M2, Place, put, unix_now_s, v4, v6};
+use lars_store::calls::PRUNE_ROWS_MAX;
 use lars_store::{CallBatch, CallRecord, CallStore, RouteStore, StoreError, Stored};
 use lars_wire::record::Window;
 use lars_wire::{ModuleId, NodeAddr};
@@ -372,6 +373,31 @@ pub(crate) async fn prune_takes_what_is_old_and_nothing_else<P: Place>(place: P)
         "forgotten, so taken"
     );
     assert_eq!(store.call_status(None).await.expect("status").len(), 1);
+}
+
+pub(crate) async fn prune_goes_on_where_it_stopped<P: Place>(place: P) {
+    let mut store = place.open().await;
+    let rows = u64::from(PRUNE_ROWS_MAX) + 3;
+    let records = (0..rows).map(|number| CallRecord {
+        minute: MINUTE + number % 2,
+        ..record(M1, NodeAddr::from_ipv4_number(number as u32 + 1, 80))
+    });
+    store
+        .store(&[batch(1, 1, records.collect())])
+        .await
+        .expect("store");
+    let kept = CallRecord {
+        minute: MINUTE + 2,
+        ..record(M1, v4(1))
+    };
+    store.store(&[batch(1, 2, vec![kept])]).await.expect("store");
+    assert_eq!(
+        store.prune(MINUTE + 2, u64::MAX).await.expect("prune"),
+        u64::from(PRUNE_ROWS_MAX)
+    );
+    assert_eq!(store.prune(MINUTE + 2, u64::MAX).await.expect("prune"), 3);
+    assert_eq!(store.prune(MINUTE + 2, u64::MAX).await.expect("prune"), 0);
+    assert_eq!(ok_sum(&mut store).await, 3);
 }
 
 pub(crate) async fn two_connections_share_one_truth<P: Place>(place: P) {

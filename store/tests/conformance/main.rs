@@ -65,6 +65,7 @@ macro_rules! all_sentences {
                 status_of_another_program_is_read,
                 sums_beyond_the_database_stay_at_their_end,
                 prune_takes_what_is_old_and_nothing_else,
+                prune_goes_on_where_it_stopped,
                 two_connections_share_one_truth,
                 held_store_is_away_and_loses_nothing;
         }
