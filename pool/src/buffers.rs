@@ -16,7 +16,6 @@ pub use counters::{BufferCounters, BufferUse};
 
 use arena::Arena;
 use free_list::FreeList;
-use std::cell::Cell;
 use std::io;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -34,8 +33,7 @@ struct Shared {
     arena: Arena,
     /// Where each class begins in the arena, and which of its slots are free; indexed by [`BufferClass`].
     regions: [Region; BufferClass::COUNT],
-    heap_lent: Cell<u32>,
-    heap_max: u32,
+    heap_max: u64,
     counters: Arc<BufferCounters>,
 }
 
@@ -89,8 +87,7 @@ impl BufferPool {
             shared: Rc::new(Shared {
                 arena,
                 regions,
-                heap_lent: Cell::new(0),
-                heap_max: config.heap_max,
+                heap_max: u64::from(config.heap_max),
                 counters: Arc::default(),
             }),
         })
@@ -108,6 +105,7 @@ impl BufferPool {
     ///
     /// Constant time, but for the heap. What stood in the buffer before is not wiped: it is only ever shown through
     /// [`Buffer::data`] once it was overwritten and declared filled.
+    #[inline]
     pub fn check_out(&self, bytes: usize) -> Option<Buffer> {
         let lent = self.shared.lend(bytes);
         if lent.is_none() {
@@ -123,12 +121,12 @@ impl BufferPool {
 }
 
 impl Shared {
+    #[inline]
     fn lend(&self, bytes: usize) -> Option<Lent> {
         for class in BufferClass::ALL {
             if bytes <= class.bytes()
-                && let Some(slot) = self.regions[class as usize].free.take()
+                && let Some(slot) = self.regions[class as usize].free.take(self.counters.lent(class))
             {
-                self.counters.lent(class);
                 return Some(Lent {
                     start: self
                         .arena
@@ -143,7 +141,7 @@ impl Shared {
 
     #[cold]
     fn lend_from_heap(&self, bytes: usize) -> Option<Lent> {
-        if bytes > HEAP_BUFFER_BYTES_MAX || self.heap_lent.get() >= self.heap_max {
+        if bytes > HEAP_BUFFER_BYTES_MAX || self.counters.lent_from_heap().now() >= self.heap_max {
             return None;
         }
         let capacity = bytes
@@ -153,8 +151,7 @@ impl Shared {
         memory.try_reserve_exact(capacity).ok()?;
         memory.resize(capacity, 0_u8);
         let start = NonNull::new(Box::into_raw(memory.into_boxed_slice()).cast::<u8>())?;
-        self.heap_lent.set(self.heap_lent.get() + 1);
-        self.counters.lent_from_heap();
+        self.counters.lent_from_heap().raise();
         Some(Lent {
             start,
             capacity,
@@ -163,20 +160,24 @@ impl Shared {
     }
 
     /// Takes memory back; called once for each `Lent`, by the buffer that held it.
+    #[inline]
     fn check_in(&self, lent: &Lent) {
         match lent.origin {
             Origin::Arena { class, slot } => {
-                self.regions[class as usize].free.give(slot);
-                self.counters.given_back(class);
+                self.regions[class as usize]
+                    .free
+                    .give(self.counters.lent(class), slot);
             }
-            Origin::Heap => {
-                let memory = std::ptr::slice_from_raw_parts_mut(lent.start.as_ptr(), lent.capacity);
-                // SAFETY: `lend_from_heap` made `start` and `capacity` from one boxed slice, and its only borrower
-                // gives it back once, here, and touches it no more.
-                drop(unsafe { Box::from_raw(memory) });
-                self.heap_lent.set(self.heap_lent.get() - 1);
-                self.counters.given_back_to_heap();
-            }
+            Origin::Heap => self.give_to_heap(lent),
         }
+    }
+
+    #[cold]
+    fn give_to_heap(&self, lent: &Lent) {
+        let memory = std::ptr::slice_from_raw_parts_mut(lent.start.as_ptr(), lent.capacity);
+        // SAFETY: `lend_from_heap` made `start` and `capacity` from one boxed slice, and its only borrower
+        // gives it back once, here, and touches it no more.
+        drop(unsafe { Box::from_raw(memory) });
+        self.counters.lent_from_heap().lower();
     }
 }

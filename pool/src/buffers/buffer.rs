@@ -18,6 +18,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    #[inline]
     pub(super) fn new(pool: Rc<Shared>, lent: Lent) -> Self {
         Self {
             pool,
@@ -28,6 +29,7 @@ impl Buffer {
     }
 
     /// The bytes that were filled in and not yet consumed.
+    #[inline]
     pub fn data(&self) -> &[u8] {
         // SAFETY: `start` is valid for `capacity` initialised bytes that are this buffer's alone (the arena is zeroed
         // by the kernel, the heap by us), `head + len <= capacity` always holds, and `&self` keeps writers out.
@@ -36,6 +38,7 @@ impl Buffer {
 
     /// The room behind the data. It may hold what an earlier borrower left there: write first, then say so by
     /// [`Self::filled`].
+    #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let used = self.head + self.len;
         // SAFETY: as in `data`, for the bytes from `used <= capacity` on; `&mut self` makes the access exclusive.
@@ -45,6 +48,7 @@ impl Buffer {
     }
 
     /// Declares the first `bytes` of [`Self::spare_mut`] filled.
+    #[inline]
     pub fn filled(&mut self, bytes: usize) {
         assert!(
             bytes <= self.lent.capacity - self.head - self.len,
@@ -54,6 +58,7 @@ impl Buffer {
     }
 
     /// Takes `bytes` out at the front. A buffer that is empty then has its whole room again.
+    #[inline]
     pub fn consume(&mut self, bytes: usize) {
         assert!(bytes <= self.len, "no more is consumed than there is");
         self.len -= bytes;
@@ -86,21 +91,25 @@ impl Buffer {
     }
 
     /// Bytes of the data.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there is no data.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Bytes that it holds at most.
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.lent.capacity
     }
 
     /// Where [`Self::data`] begins in the arena; none for a buffer from the heap, which is not registered.
+    #[inline]
     pub fn arena_offset(&self) -> Option<usize> {
         match self.lent.origin {
             Origin::Arena { class, slot } => {
@@ -112,6 +121,7 @@ impl Buffer {
 }
 
 impl Drop for Buffer {
+    #[inline]
     fn drop(&mut self) {
         self.pool.check_in(&self.lent);
     }
