@@ -14,7 +14,7 @@ use lars_board::{Board, BoardConfig, BoardWriter};
 use lars_pool::{Bind, CoreIndex, Cores, CoresConfig, IoInUse, Plan};
 use lars_shard::{PolicyConfig, RouteNews, Shard, ShardConfig};
 use lars_wire::ModuleId;
-use lars_wire::admin::{LinkStatus, StatusText};
+use lars_wire::admin::{LinkStatus, StatusText, bounded_text};
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
@@ -207,7 +207,11 @@ fn status(config: &AgentConfig, plan: &Plan<Mail>, links: &Arc<Links>) -> Status
         stats: AgentStats::new(plan.stats(), Arc::clone(links)),
         links: Arc::clone(links),
         io: plan.io().clone(),
-        notes: Arc::new(notes.map(|(name, text)| (name.to_owned(), text)).to_vec()),
+        notes: Arc::new(
+            notes
+                .map(|(name, text)| (name.to_owned(), bounded_text(text)))
+                .to_vec(),
+        ),
     }
 }
 

@@ -20,7 +20,7 @@ pub struct AgentConfig {
     pub pin: bool,
     /// Connections of callers at a time; more are closed at once. 1 to 1,000,000, default 10,000.
     pub connections_max: u32,
-    /// Addresses of dns, `HOST:PORT`: tried in turn from a random one, names resolved at each try. At least one.
+    /// Addresses of dns, `HOST:PORT`: tried in turn from a random one, names resolved at each try. 1 to 16.
     /// Default `127.0.0.1:7778`.
     pub dns: Vec<String>,
     /// Addresses of report, likewise. Default `127.0.0.1:7779`.
@@ -102,9 +102,11 @@ fn check_addrs(key: &str, addrs: &[String]) -> Result<(), String> {
             addrs.len()
         ));
     }
-    let is_addr = |addr: &&String| {
-        addr.rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+    let is_addr = |addr: &str| {
+        let parts = addr.rsplit_once(':');
+        let good =
+            |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0);
+        addr.len() <= ADDR_BYTES_MAX && parts.is_some_and(good)
     };
     match addrs.iter().find(|addr| !is_addr(addr)) {
         Some(addr) => Err(format!(
@@ -114,8 +116,11 @@ fn check_addrs(key: &str, addrs: &[String]) -> Result<(), String> {
     }
 }
 
-/// Addresses of one service at most: more replicas than these belong behind a name.
-const ADDRS_MAX: usize = 64;
+/// Addresses of one service at most: more replicas than these belong behind a name. Both services' links with an
+/// error of 1 KiB each then fit one status (64 KiB).
+const ADDRS_MAX: usize = 16;
+/// Bytes of an address: the longest name (253), a colon, a port.
+const ADDR_BYTES_MAX: usize = 259;
 
 /// The socket of core `core` beside the shared one.
 pub fn core_socket(socket: &Path, core: u16) -> PathBuf {

@@ -1,8 +1,8 @@
 //! A caller as these tests need it: one blocking connection that speaks lars-wire and nothing more.
 
 use lars_wire::caller::{
-    Explain, Explanation, GetRoute, Hello, Node, Outcome, Pick, Ping, Pong, Register, Registered, Report, ReportBatch,
-    Welcome,
+    Explain, Explanation, GetRoute, Hello, Node, Outcome, Pick, Ping, Pong, Register, Registered, Report,
+    ReportBatch, Welcome,
 };
 use lars_wire::directory::{RoutePage, route_nodes};
 use lars_wire::{Kind, Message, ModuleId, NodeAddr, PREFACE, Route, codec, frame};
@@ -12,26 +12,26 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long an answer may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection to the agent.
-pub struct Caller {
+pub(crate) struct Caller {
     stream: UnixStream,
     buffer: Vec<u8>,
     sequence: u32,
-    pub welcome: Option<Welcome>,
+    pub(crate) welcome: Option<Welcome>,
 }
 
 /// A frame that owns its body.
 #[derive(Debug)]
-pub struct Received {
-    pub kind: Kind,
-    pub sequence: u32,
-    pub body: Vec<u8>,
+pub(crate) struct Received {
+    pub(crate) kind: Kind,
+    pub(crate) sequence: u32,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
-    pub fn decode<M: Message>(&self) -> M {
+    pub(crate) fn decode<M: Message>(&self) -> M {
         assert_eq!(self.kind, M::KIND, "{self:?}");
         codec::decode(&self.body).expect("the agent sends good bytes")
     }
@@ -39,7 +39,7 @@ impl Received {
 
 impl Caller {
     /// A connection that has not said anything.
-    pub fn silent(socket: &Path) -> Self {
+    pub(crate) fn silent(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).expect("the agent listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
@@ -52,7 +52,7 @@ impl Caller {
     }
 
     /// A connection that was welcomed.
-    pub fn connect(socket: &Path) -> Self {
+    pub(crate) fn connect(socket: &Path) -> Self {
         let mut caller = Self::silent(socket);
         caller.write(&PREFACE);
         let hello = Hello {
@@ -64,17 +64,22 @@ impl Caller {
     }
 
     /// Bytes as they are.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the agent reads");
     }
 
     /// Bytes as they are, to an agent that may have closed.
-    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
+    /// From now on a write that waits for so long fails.
+    pub(crate) fn give_up_after(&self, timeout: Duration) {
+        self.stream.set_write_timeout(Some(timeout)).expect("a time-out");
+    }
+
     /// Sends a message; returns its sequence.
-    pub fn send<M: Message>(&mut self, message: &M) -> u32 {
+    pub(crate) fn send<M: Message>(&mut self, message: &M) -> u32 {
         self.sequence += 1;
         let mut bytes = Vec::new();
         codec::append(message, self.sequence, &mut bytes).expect("it fits");
@@ -83,7 +88,7 @@ impl Caller {
     }
 
     /// The next frame; `None` at the end of the connection.
-    pub fn receive(&mut self) -> Option<Received> {
+    pub(crate) fn receive(&mut self) -> Option<Received> {
         loop {
             if let Some(whole) = frame::split(&self.buffer).expect("the agent sends good frames") {
                 let received = Received {
@@ -95,45 +100,46 @@ impl Caller {
                 self.buffer.drain(..bytes);
                 return Some(received);
             }
-            let mut chunk = [0; 65_536];
+            let mut chunk = [0; 16_384];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return None,
                 Ok(bytes) => self.buffer.extend_from_slice(&chunk[..bytes]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("no answer: {error}"),
             }
         }
     }
 
     /// Asks and takes the answer, which must be the next frame.
-    pub fn ask<M: Message, R: Message>(&mut self, message: &M) -> R {
+    pub(crate) fn ask<M: Message, R: Message>(&mut self, message: &M) -> R {
         let sequence = self.send(message);
         let received = self.receive().expect("an answer");
         assert_eq!(received.sequence, sequence);
         received.decode()
     }
 
-    pub fn pick(&mut self, module: ModuleId) -> Node {
+    pub(crate) fn pick(&mut self, module: ModuleId) -> Node {
         self.ask(&Pick::new(module))
     }
 
-    pub fn pick_within(&mut self, module: ModuleId, deadline_ms: u32) -> Node {
+    pub(crate) fn pick_within(&mut self, module: ModuleId, deadline_ms: u32) -> Node {
         self.ask(&Pick {
             deadline_ms,
             ..Pick::new(module)
         })
     }
 
-    pub fn register(&mut self, module: ModuleId, deadline_ms: u32) -> Registered {
+    pub(crate) fn register(&mut self, module: ModuleId, deadline_ms: u32) -> Registered {
         self.ask(&Register { module, deadline_ms })
     }
 
-    pub fn explain(&mut self, module: ModuleId) -> Explanation {
+    pub(crate) fn explain(&mut self, module: ModuleId) -> Explanation {
         self.ask(&Explain { module })
     }
 
     /// All pages of a route, and the first of them.
-    pub fn route(&mut self, module: ModuleId, deadline_ms: u32) -> (RoutePage, Route) {
+    pub(crate) fn route(&mut self, module: ModuleId, deadline_ms: u32) -> (RoutePage, Route) {
         let first: RoutePage = self.ask(&GetRoute { module, deadline_ms });
         let mut nodes = route_nodes(&first.zones, &first.nodes);
         while nodes.len() < first.total as usize {
@@ -145,7 +151,7 @@ impl Caller {
     }
 
     /// Reports the same outcome `count` times, and waits until they are taken.
-    pub fn report(&mut self, module: ModuleId, node: NodeAddr, outcome: Outcome, count: usize) {
+    pub(crate) fn report(&mut self, module: ModuleId, node: NodeAddr, outcome: Outcome, count: usize) {
         let report = Report {
             module,
             node,
@@ -163,7 +169,7 @@ impl Caller {
     }
 
     /// Waits until everything before was taken.
-    pub fn ping(&mut self) {
+    pub(crate) fn ping(&mut self) {
         let echo = u64::from(self.sequence);
         assert_eq!(self.ask::<_, Pong>(&Ping { echo }), Pong { echo });
     }

@@ -20,24 +20,24 @@ struct Connection {
 }
 
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     routes: BTreeMap<ModuleId, (u64, Route)>,
     version: u64,
     connections: BTreeMap<u64, Connection>,
     accepted: u64,
-    pub acks: Vec<PushAck>,
-    pub subscribes: usize,
-    pub digests: usize,
+    pub(crate) acks: Vec<PushAck>,
+    pub(crate) subscribes: usize,
+    pub(crate) digests: usize,
     /// Takes pushes of the routes out of the way: they are lost, as on a bad day.
-    pub mute: bool,
+    pub(crate) mute: bool,
     /// Pushes send what changed instead of the whole, where that is shorter.
-    pub deltas: bool,
+    pub(crate) deltas: bool,
     closed: bool,
 }
 
 /// A running dns. Dropping it ends its connections and its port.
-pub struct FakeDns {
-    pub addr: String,
+pub(crate) struct FakeDns {
+    pub(crate) addr: String,
     instance: u64,
     shared: Arc<(Mutex<State>, Condvar)>,
 }
@@ -47,11 +47,11 @@ fn encode<M: Message>(message: &M, bytes: &mut Vec<u8>) {
 }
 
 impl FakeDns {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_at("127.0.0.1:0", 7)
     }
 
-    pub fn start_at(addr: &str, instance: u64) -> Self {
+    pub(crate) fn start_at(addr: &str, instance: u64) -> Self {
         let listener = TcpListener::bind(addr).expect("a port");
         let addr = listener.local_addr().expect("bound").to_string();
         let shared: Arc<(Mutex<State>, Condvar)> = Arc::default();
@@ -86,12 +86,12 @@ impl FakeDns {
     }
 
     /// The state, to look at or to set.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.shared.0.lock().expect("no panic")
     }
 
     /// Waits until the state is as wanted.
-    pub fn wait(&self, what: &str, wanted: impl Fn(&State) -> bool) {
+    pub(crate) fn wait(&self, what: &str, wanted: impl Fn(&State) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.state();
         while !wanted(&state) {
@@ -102,20 +102,23 @@ impl FakeDns {
     }
 
     /// Sets a module's nodes (none: it is no more) and pushes; returns the version.
-    pub fn put(&self, module: ModuleId, nodes: &[&str]) -> u64 {
-        self.put_route(module, nodes.iter().map(|node| node.parse().expect("a node")).collect())
+    pub(crate) fn put(&self, module: ModuleId, nodes: &[&str]) -> u64 {
+        self.put_route(
+            module,
+            nodes.iter().map(|node| node.parse().expect("a node")).collect(),
+        )
     }
 
-    pub fn put_route(&self, module: ModuleId, nodes: Vec<NodeAddr>) -> u64 {
+    pub(crate) fn put_route(&self, module: ModuleId, nodes: Vec<NodeAddr>) -> u64 {
         let mut state = self.state();
         state.version += 1;
         let version = state.version;
         let route = Route::new(nodes.into_iter().map(RouteNode::new).collect());
         let older = state.routes.insert(module, (version, route.clone()));
         let mut bytes = Vec::new();
-        let change = older
-            .filter(|_| state.deltas)
-            .and_then(|(base, older)| delta(head(module, self.instance, version, &route), base, &older, &route));
+        let change = older.filter(|_| state.deltas).and_then(|(base, older)| {
+            delta(head(module, self.instance, version, &route), base, &older, &route)
+        });
         match change {
             Some(change) => encode(&change, &mut bytes),
             None => append_route(&mut bytes, module, self.instance, Some(&(version, route))),
@@ -131,29 +134,31 @@ impl FakeDns {
     }
 
     /// Waits until the agent has said that it applied the version.
-    pub fn wait_ack(&self, module: ModuleId, version: u64) {
+    pub(crate) fn wait_ack(&self, module: ModuleId, version: u64) {
         let ack = PushAck { module, version };
         self.wait("an acknowledged push", |state| state.acks.contains(&ack));
     }
 
     /// Ends all connections; the port goes on.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         for connection in self.state().connections.values() {
             let _ = connection.stream.as_ref().expect("open").shutdown(Shutdown::Both);
         }
     }
 
-    pub fn subscribed(&self, module: ModuleId) -> bool {
+    pub(crate) fn subscribed(&self, module: ModuleId) -> bool {
         self.state().is_subscribed(module)
     }
 }
 
 impl State {
-    pub fn is_subscribed(&self, module: ModuleId) -> bool {
-        self.connections.values().any(|connection| connection.subscribed.contains(&module))
+    pub(crate) fn is_subscribed(&self, module: ModuleId) -> bool {
+        self.connections
+            .values()
+            .any(|connection| connection.subscribed.contains(&module))
     }
 
-    pub fn connected(&self) -> bool {
+    pub(crate) fn connected(&self) -> bool {
         !self.connections.is_empty()
     }
 }
@@ -169,7 +174,11 @@ impl Drop for FakeDns {
 fn head(module: ModuleId, instance: u64, version: u64, route: &Route) -> RouteHead {
     RouteHead {
         module,
-        status: if route.is_empty() { Status::NotFound } else { Status::Ok },
+        status: if route.is_empty() {
+            Status::NotFound
+        } else {
+            Status::Ok
+        },
         instance,
         version,
         explained: true,
@@ -206,7 +215,7 @@ fn serve(mut stream: TcpStream, number: u64, instance: u64, shared: &(Mutex<Stat
         return;
     }
     assert_eq!(preface, PREFACE);
-    let (mut buffer, mut chunk) = (Vec::new(), [0; 65_536]);
+    let (mut buffer, mut chunk) = (Vec::new(), [0; 16_384]);
     while let Ok(bytes) = stream.read(&mut chunk) {
         if bytes == 0 {
             return;
@@ -215,7 +224,14 @@ fn serve(mut stream: TcpStream, number: u64, instance: u64, shared: &(Mutex<Stat
         while let Some(whole) = frame::split(&buffer).expect("the agent sends good frames") {
             let mut answer = Vec::new();
             let mut state = shared.0.lock().expect("no panic");
-            take(&mut state, number, instance, whole.header.kind, whole.body, &mut answer);
+            take(
+                &mut state,
+                number,
+                instance,
+                whole.header.kind,
+                whole.body,
+                &mut answer,
+            );
             if stream.write_all(&answer).is_err() {
                 return;
             }
@@ -243,7 +259,9 @@ fn take(state: &mut State, number: u64, instance: u64, kind: Kind, body: &[u8], 
             state.subscribes += 1;
             differing(state, instance, &subscribe.modules, answer);
             let connection = state.connections.entry(number).or_default();
-            connection.subscribed.extend(subscribe.modules.iter().map(|known| known.module));
+            connection
+                .subscribed
+                .extend(subscribe.modules.iter().map(|known| known.module));
         }
         Kind::Unsubscribe => {
             let unsubscribe: Unsubscribe = codec::decode(body).expect("an unsubscribe");

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Instant;
 
 /// Calls by outcome: succeeded, failed, timed out, cancelled.
-pub type Sum = [u64; 4];
+pub(crate) type Sum = [u64; 4];
 
 #[derive(Default)]
 struct State {
@@ -30,18 +30,18 @@ struct State {
 }
 
 /// A running report. Dropping it ends its port.
-pub struct FakeReport {
-    pub addr: String,
+pub(crate) struct FakeReport {
+    pub(crate) addr: String,
     shared: Arc<(Mutex<State>, Condvar)>,
 }
 
 impl FakeReport {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_losing(0, 0)
     }
 
     /// Loses the first `lose` batches, then the acknowledgements of the next `lose_acks`.
-    pub fn start_losing(lose: u32, lose_acks: u32) -> Self {
+    pub(crate) fn start_losing(lose: u32, lose_acks: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound").to_string();
         let state = State {
@@ -68,34 +68,39 @@ impl FakeReport {
     }
 
     /// What is stored of one node.
-    pub fn sum(&self, module: ModuleId, node: NodeAddr) -> Sum {
+    pub(crate) fn sum(&self, module: ModuleId, node: NodeAddr) -> Sum {
         let state = self.shared.0.lock().expect("no panic");
         state.sums.get(&(module, node)).copied().unwrap_or_default()
     }
 
     /// Waits until exactly this is stored of one node.
-    pub fn wait_sum(&self, module: ModuleId, node: NodeAddr, wanted: Sum) {
+    pub(crate) fn wait_sum(&self, module: ModuleId, node: NodeAddr, wanted: Sum) {
         self.wait(&format!("{wanted:?} of {module} {node}"), |state| {
             state.sums.get(&(module, node)) == Some(&wanted)
         });
     }
 
     /// Waits until so many calls are stored of all nodes together; never more.
-    pub fn wait_total(&self, wanted: u64) {
+    pub(crate) fn wait_total(&self, wanted: u64) {
         self.wait(&format!("{wanted} calls"), |state| {
             let total: u64 = state.sums.values().flatten().sum();
-            assert!(total <= wanted, "{total} calls are stored, {wanted} were reported");
+            assert!(
+                total <= wanted,
+                "{total} calls are stored, {wanted} were reported"
+            );
             total == wanted
         });
     }
 
     /// Waits until so many batches were sent more than once.
-    pub fn wait_resent(&self, wanted: u64) {
-        self.wait(&format!("{wanted} batches sent again"), |state| state.resent >= wanted);
+    pub(crate) fn wait_resent(&self, wanted: u64) {
+        self.wait(&format!("{wanted} batches sent again"), |state| {
+            state.resent >= wanted
+        });
     }
 
     /// What agents named themselves.
-    pub fn callers(&self) -> Vec<u32> {
+    pub(crate) fn callers(&self) -> Vec<u32> {
         self.shared.0.lock().expect("no panic").callers.clone()
     }
 
@@ -104,7 +109,11 @@ impl FakeReport {
         let mut state = self.shared.0.lock().expect("no panic");
         while !wanted(&state) {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "in vain waited for: {what}; there is {:?}", state.sums);
+            assert!(
+                !left.is_zero(),
+                "in vain waited for: {what}; there is {:?}",
+                state.sums
+            );
             state = self.shared.1.wait_timeout(state, left).expect("no panic").0;
         }
     }
@@ -122,7 +131,7 @@ fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
     if stream.read_exact(&mut preface).is_err() {
         return;
     }
-    let (mut buffer, mut chunk) = (Vec::new(), [0; 65_536]);
+    let (mut buffer, mut chunk) = (Vec::new(), [0; 16_384]);
     while let Ok(bytes) = stream.read(&mut chunk) {
         if bytes == 0 {
             return;
@@ -139,7 +148,7 @@ fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
                 Kind::TallyBatch => {
                     let batch = codec::decode(whole.body).expect("a batch");
                     let mut state = shared.0.lock().expect("no panic");
-                    store(&mut state, batch).map(|ack| encoded(&ack))
+                    store(&mut state, &batch).map(|ack| encoded(&ack))
                 }
                 other => panic!("an agent does not send {other:?}"),
             };
@@ -162,10 +171,8 @@ fn encoded<M: Message>(message: &M) -> Vec<u8> {
 }
 
 /// Stores a batch once, as the real one does in a transaction.
-fn store(state: &mut State, batch: TallyBatch) -> Option<TallyAck> {
-    let TallyBatch {
-        incarnation, sequence, ..
-    } = batch;
+fn store(state: &mut State, batch: &TallyBatch) -> Option<TallyAck> {
+    let (incarnation, sequence) = (batch.incarnation, batch.sequence);
     if let Some(before) = state.seen.insert((incarnation, sequence), batch.tallies.clone()) {
         assert_eq!(before, batch.tallies, "a batch that was sent is never changed");
         state.resent += 1;
@@ -179,7 +186,10 @@ fn store(state: &mut State, batch: TallyBatch) -> Option<TallyAck> {
         *stored = sequence;
         for tally in &batch.tallies {
             let sum = state.sums.entry((tally.module, tally.node)).or_default();
-            for (sum, count) in sum.iter_mut().zip([tally.ok, tally.failed, tally.timed_out, tally.cancelled]) {
+            for (sum, count) in sum
+                .iter_mut()
+                .zip([tally.ok, tally.failed, tally.timed_out, tally.cancelled])
+            {
                 *sum += u64::from(count);
             }
         }
@@ -192,5 +202,8 @@ fn store(state: &mut State, batch: TallyBatch) -> Option<TallyAck> {
         state.lose_acks -= 1;
         return None;
     }
-    Some(TallyAck { incarnation, sequence })
+    Some(TallyAck {
+        incarnation,
+        sequence,
+    })
 }
