@@ -225,6 +225,20 @@ fn token_names_a_node_by_its_place_in_the_published_entry() {
 }
 
 #[test]
+fn token_that_names_another_node_judges_the_one_that_was_reported() {
+    let mut bench = Bench::new(&route(1..=3));
+    bench.board();
+    let token_of_node_1 = 1 | 1 << 16;
+    for _ in 0..15 {
+        bench.report(3, Outcome::Failed, token_of_node_1);
+    }
+    assert_eq!(
+        bench.board(),
+        [(addr(1), Idle), (addr(2), Idle), (addr(3), Overloaded)]
+    );
+}
+
+#[test]
 fn calls_to_removed_nodes_and_unknown_modules_are_counted() {
     let mut bench = Bench::new(&route([1, 2, 3]));
     bench.report(1, Outcome::Ok, 0);
@@ -330,6 +344,20 @@ fn counts_taken_after_the_window_closed_still_carry_it() {
     let tallies = bench.take();
     assert_eq!((tallies[0].ok, tallies[0].window.succ), (1, 1));
     assert_eq!(bench.shard.counts().accounts, 0);
+}
+
+#[test]
+fn late_agent_opens_a_new_window_with_the_first_call_after_the_old_one() {
+    let mut bench = Bench::new(&route([1]));
+    bench.report(1, Outcome::Ok, 0);
+    bench.now += Duration::from_secs(15);
+    bench.report(1, Outcome::Ok, 0);
+    let tallies = bench.take();
+    assert_eq!((tallies[0].ok, tallies[0].window.succ), (2, 1));
+    // The first window's timer comes late and must leave the second alone.
+    assert_eq!(bench.pass(14), []);
+    bench.report(1, Outcome::Ok, 0);
+    assert_eq!(bench.take()[0].window.succ, 2);
 }
 
 #[test]
