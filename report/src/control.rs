@@ -137,8 +137,8 @@ impl Control {
     }
 
     fn arrived(&mut self, arrival: Arrival) {
-        if let Some(replaced) = self.intake.add(arrival) {
-            self.courier.put(replaced);
+        for answer in self.intake.add(arrival) {
+            self.courier.put(answer);
         }
     }
 

@@ -147,7 +147,9 @@ impl ReportHandler {
         let Some(session) = self.sessions.get(asker.connection) else {
             return;
         };
-        session.unanswered = session.unanswered.saturating_sub(1);
+        if outcome != Outcome::Known {
+            session.unanswered = session.unanswered.saturating_sub(1);
+        }
         match outcome {
             Outcome::Stored {
                 incarnation,
@@ -172,7 +174,7 @@ impl ReportHandler {
                 );
                 turn.close(asker.connection);
             }
-            Outcome::Replaced => {}
+            Outcome::Known | Outcome::Forgotten => {}
         }
     }
 

@@ -8,14 +8,25 @@ use std::collections::{BTreeMap, HashMap};
 /// Which batch: an incarnation and a sequence.
 type BatchKey = ([u8; 16], u64);
 
+/// Who is answered for one batch at most. Peers whose connections end send it again and again while the store is away;
+/// those that asked longest ago are hardly there any more.
+const ASKERS_MAX: usize = 8;
+
 /// Batches that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     /// By number of arrival.
-    waiting: BTreeMap<u64, Arrival>,
+    waiting: BTreeMap<u64, Waiting>,
     places: HashMap<BatchKey, u64>,
     arrivals: u64,
     tallies: usize,
+}
+
+/// A batch and all who sent it. The first of them keeps the room that it takes.
+#[derive(Debug)]
+struct Waiting {
+    batch: CallBatch,
+    askers: Vec<Asker>,
 }
 
 /// What goes into one transaction.
@@ -24,29 +35,45 @@ pub(crate) struct Lot {
     /// In order of arrival.
     pub batches: Vec<CallBatch>,
     /// Whose, with their numbers of arrival.
-    askers: Vec<(u64, Asker)>,
+    askers: Vec<(u64, Vec<Asker>)>,
 }
 
 impl Intake {
-    /// A batch arrived. A batch that waits already is not kept twice: a peer whose connection ended sends it again, and
-    /// while the store is away it may do so for hours. Then the answer to who sent it before is returned.
-    pub(crate) fn add(&mut self, arrival: Arrival) -> Option<Answer> {
-        let key = (arrival.batch.incarnation, arrival.batch.sequence);
-        if let Some(number) = self.places.get(&key)
-            && let Some(waiting) = self.waiting.get_mut(number)
-        {
-            // The batch itself is the same, and what came first has the better time.
-            let asker = std::mem::replace(&mut waiting.asker, arrival.asker);
-            return Some(Answer {
+    /// A batch arrived. One that waits already is not kept twice: a peer whose connection ended sends it again, and
+    /// while the store is away it may do so for hours. All who sent it are answered, since they come over several
+    /// cores and the last to arrive need not be the last that was sent; what is returned is to be told at once.
+    pub(crate) fn add(&mut self, Arrival { batch, asker }: Arrival) -> Vec<Answer> {
+        let key = (batch.incarnation, batch.sequence);
+        let known = self
+            .places
+            .get(&key)
+            .and_then(|number| self.waiting.get_mut(number));
+        let Some(waiting) = known else {
+            self.arrivals += 1;
+            self.places.insert(key, self.arrivals);
+            self.tallies += batch.records.len();
+            self.waiting.insert(
+                self.arrivals,
+                Waiting {
+                    batch,
+                    askers: vec![asker],
+                },
+            );
+            return Vec::new();
+        };
+        let mut answers = vec![Answer {
+            asker,
+            outcome: Outcome::Known,
+        }];
+        waiting.askers.push(Asker { room: 0, ..asker });
+        if waiting.askers.len() > ASKERS_MAX {
+            let asker = waiting.askers.remove(1);
+            answers.push(Answer {
                 asker,
-                outcome: Outcome::Replaced,
+                outcome: Outcome::Forgotten,
             });
         }
-        self.arrivals += 1;
-        self.places.insert(key, self.arrivals);
-        self.tallies += arrival.batch.records.len();
-        self.waiting.insert(self.arrivals, arrival);
-        None
+        answers
     }
 
     /// Takes the oldest batches, up to `tallies_max` tallies in all, but at least one batch.
@@ -59,10 +86,10 @@ impl Intake {
                 break;
             }
             tallies += count;
-            let (number, Arrival { batch, asker }) = oldest.remove_entry();
+            let (number, Waiting { batch, askers }) = oldest.remove_entry();
             self.places.remove(&(batch.incarnation, batch.sequence));
             lot.batches.push(batch);
-            lot.askers.push((number, asker));
+            lot.askers.push((number, askers));
         }
         self.tallies -= tallies;
         lot
@@ -70,10 +97,10 @@ impl Intake {
 
     /// Takes back a lot that could not be stored; nothing was added since it was taken.
     pub(crate) fn give_back(&mut self, lot: Lot) {
-        for (batch, (number, asker)) in lot.batches.into_iter().zip(lot.askers) {
+        for (batch, (number, askers)) in lot.batches.into_iter().zip(lot.askers) {
             self.places.insert((batch.incarnation, batch.sequence), number);
             self.tallies += batch.records.len();
-            self.waiting.insert(number, Arrival { batch, asker });
+            self.waiting.insert(number, Waiting { batch, askers });
         }
     }
 
@@ -92,12 +119,11 @@ impl Lot {
     /// The answers, from what the store said of each batch.
     pub(crate) fn answers(&self, stored: &[Stored]) -> Vec<Answer> {
         debug_assert_eq!(stored.len(), self.batches.len(), "a store speaks of every batch");
-        let each = self.batches.iter().zip(&self.askers).zip(stored);
-        each.map(|((batch, (_, asker)), stored)| {
-            let incarnation = batch.incarnation;
+        let mut answers = Vec::with_capacity(stored.len());
+        for ((batch, (_, askers)), stored) in self.batches.iter().zip(&self.askers).zip(stored) {
             let outcome = match *stored {
                 Stored::Now(sequence) | Stored::Before(sequence) => Outcome::Stored {
-                    incarnation,
+                    incarnation: batch.incarnation,
                     sequence,
                 },
                 Stored::Gap(newest) => Outcome::Gap {
@@ -105,12 +131,9 @@ impl Lot {
                     newest,
                 },
             };
-            Answer {
-                asker: *asker,
-                outcome,
-            }
-        })
-        .collect()
+            answers.extend(askers.iter().map(|&asker| Answer { asker, outcome }));
+        }
+        answers
     }
 }
 
@@ -157,7 +180,7 @@ mod tests {
     fn lots_are_taken_in_order_of_arrival_and_bounded() {
         let mut intake = Intake::default();
         for (who, sequence, tallies) in [(1, 1, 3), (2, 1, 3), (1, 2, 3), (3, 1, 9), (1, 3, 0)] {
-            assert_eq!(intake.add(arrival(who, sequence, tallies, 0)), None);
+            assert_eq!(intake.add(arrival(who, sequence, tallies, 0)), []);
         }
         assert_eq!(intake.tallies(), 18);
         assert_eq!(keys(&intake.take(7)), [(1, 1), (2, 1)]);
@@ -168,28 +191,57 @@ mod tests {
     }
 
     #[test]
-    fn batch_sent_again_while_it_waits_is_kept_once_and_answered_to_the_last() {
+    fn batch_sent_again_while_it_waits_is_kept_once_and_answered_to_all() {
         let mut intake = Intake::default();
-        assert_eq!(intake.add(arrival(1, 1, 3, 10)), None);
-        assert_eq!(intake.add(arrival(2, 1, 3, 20)), None);
-        let replaced = Answer {
-            asker: asker(10),
-            outcome: Outcome::Replaced,
+        assert_eq!(intake.add(arrival(1, 1, 3, 10)), []);
+        assert_eq!(intake.add(arrival(2, 1, 3, 20)), []);
+        let known = Answer {
+            asker: asker(11),
+            outcome: Outcome::Known,
         };
-        assert_eq!(intake.add(arrival(1, 1, 3, 11)), Some(replaced));
+        assert_eq!(
+            intake.add(arrival(1, 1, 3, 11)),
+            [known],
+            "its room is free again"
+        );
         assert_eq!(intake.tallies(), 6);
         let lot = intake.take(100);
         assert_eq!(keys(&lot), [(1, 1), (2, 1)]);
-        let askers: Vec<_> = lot
-            .answers(&[Stored::Now(1), Stored::Now(1)])
+        let answers = lot.answers(&[Stored::Now(1), Stored::Now(1)]);
+        let askers: Vec<_> = answers
             .iter()
-            .map(|answer| answer.asker.question)
+            .map(|answer| (answer.asker.question, answer.asker.room))
             .collect();
-        assert_eq!(askers, [11, 20]);
+        assert_eq!(askers, [(10, 1), (11, 0), (20, 1)]);
         assert_eq!(
             intake.add(arrival(1, 1, 3, 12)),
-            None,
+            [],
             "what was taken may come again"
+        );
+    }
+
+    #[test]
+    fn those_who_ask_without_end_are_forgotten_but_for_the_last() {
+        let mut intake = Intake::default();
+        let mut forgotten = Vec::new();
+        for slot in 0..20 {
+            let told = intake.add(arrival(1, 1, 3, slot));
+            forgotten.extend(
+                told.iter()
+                    .filter(|answer| answer.outcome == Outcome::Forgotten)
+                    .map(|a| a.asker.question),
+            );
+        }
+        assert_eq!(forgotten, (1..=12).collect::<Vec<_>>());
+        let answers = intake.take(100).answers(&[Stored::Now(1)]);
+        let room: u32 = answers.iter().map(|answer| answer.asker.room).sum();
+        assert_eq!(
+            (
+                answers.len(),
+                answers.last().map(|answer| answer.asker.question),
+                room
+            ),
+            (ASKERS_MAX, Some(19), 1)
         );
     }
 
@@ -202,7 +254,7 @@ mod tests {
         let lot = intake.take(4);
         intake.give_back(lot);
         assert_eq!(intake.tallies(), 6);
-        assert!(intake.add(arrival(1, 2, 2, 9)).is_some(), "it is known again");
+        assert!(!intake.add(arrival(1, 2, 2, 9)).is_empty(), "it is known again");
         assert_eq!(keys(&intake.take(100)), [(1, 1), (1, 2), (1, 3)]);
     }
 

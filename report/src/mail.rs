@@ -42,8 +42,10 @@ pub(crate) enum Outcome {
         /// The newest that is stored.
         newest: u64,
     },
-    /// The same batch came again while it waited, perhaps on another connection: that one is answered.
-    Replaced,
+    /// The same batch waits already: its room is free again, its answer follows.
+    Known,
+    /// The same batch came so often meanwhile that this one is no longer answered.
+    Forgotten,
 }
 
 /// What a core is told of a batch that it passed on.
