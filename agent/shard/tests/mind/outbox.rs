@@ -129,6 +129,20 @@ fn minute_is_merged_and_the_next_one_kept_apart() {
 }
 
 #[test]
+fn counts_merged_are_as_old_as_the_oldest_of_them() {
+    let (mut outbox, now) = outbox(1_000);
+    outbox.add(now, &tally(1, 2, 1));
+    outbox.add(now + second(40), &tally(1, 1, 1));
+    let older = Tally {
+        age_ms: 20_000,
+        ..tally(1, 1, 1)
+    };
+    outbox.add(now + second(50), &older);
+    let tallies = outbox.next(now + second(50)).expect("something waits").tallies;
+    assert_eq!((tallies[0].ok, tallies[0].age_ms), (2, 20_000));
+}
+
+#[test]
 fn too_many_waiting_merges_minutes_and_loses_nothing() {
     let (mut outbox, now) = outbox(10);
     for minute in 0..1_000 {
@@ -161,12 +175,28 @@ fn too_many_waiting_merges_minutes_and_loses_nothing() {
 fn too_many_different_nodes_are_counted_without_their_names() {
     let (mut outbox, now) = outbox(16);
     for node in 1..=1_000 {
-        outbox.add(now, &tally(node % 50, node, 1));
+        let window = Window {
+            succ: 1,
+            err: 0,
+            overloaded: true,
+        };
+        outbox.add(
+            now,
+            &Tally {
+                window,
+                ..tally(node % 50, node, 1)
+            },
+        );
     }
     // 16 named nodes, 2 modules with the rest of theirs, and the rest of all.
     assert_eq!((outbox.len(), outbox.unnamed_total()), (19, 984));
     let tallies = outbox.next(now).expect("something waits").tallies;
     assert_eq!(tallies.iter().map(|tally| tally.ok).sum::<u32>(), 1_000);
+    let windows = tallies.iter().filter(|tally| tally.window != Window::default());
+    assert!(
+        windows.eq(tallies.iter().filter(|tally| tally.node != NodeAddr::NONE)),
+        "{tallies:?}"
+    );
     let unnamed = tallies.iter().filter(|tally| tally.node == NodeAddr::NONE);
     assert_eq!(unnamed.map(|tally| tally.ok).sum::<u32>(), 984);
 }
