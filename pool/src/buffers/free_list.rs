@@ -45,14 +45,14 @@ mod tests {
     #[test]
     fn slot_given_back_last_is_taken_first() {
         let (list, lent) = (FreeList::full(3), Gauge::default());
-        let mut take = || list.take(&lent);
+        let take = || list.take(&lent);
         assert_eq!(
             [take(), take(), take(), take()],
             [Some(0), Some(1), Some(2), None]
         );
         list.give(&lent, 1);
         list.give(&lent, 0);
-        let mut take = || list.take(&lent);
+        let take = || list.take(&lent);
         assert_eq!([take(), take(), take()], [Some(0), Some(1), None]);
         assert_eq!((lent.read().now, lent.read().most), (3, 3));
     }
