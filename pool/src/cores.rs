@@ -8,6 +8,7 @@ mod count;
 mod desk;
 mod ending;
 mod inflow;
+mod memory;
 mod out_queue;
 mod posts;
 mod receiving;
@@ -29,7 +30,7 @@ use accepting::Listening;
 use core_loop::Inbox;
 use posts::Posts;
 use seat::Seat;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ const CORES_MAX: u16 = 256;
 const MAIL_MAX: usize = 2048;
 
 /// Which way bytes are to be moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IoChoice {
     /// The ring where it works, else epoll, with one warning that says why.
@@ -143,7 +144,11 @@ impl<M: Send + 'static> Plan<M> {
             .check()
             .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
         if buffers.small < seat::SMALL_MIN {
-            let text = format!("small = {} is below {}: nothing could be received", buffers.small, seat::SMALL_MIN);
+            let text = format!(
+                "small = {} is below {}: nothing could be received",
+                buffers.small,
+                seat::SMALL_MIN
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         self.buffers = buffers;
@@ -167,11 +172,15 @@ impl<M: Send + 'static> Plan<M> {
 
     /// A new set of producers' ends for one thread outside: one for each core.
     pub fn mailers(&mut self) -> Vec<Mailer<M>> {
-        let ends = self.outside.iter_mut().zip(&self.wakers).map(|(consumers, waker)| {
-            let (producer, consumer) = queue(MAIL_MAX);
-            consumers.push(consumer);
-            Mailer::new(producer, waker.clone())
-        });
+        let ends = self
+            .outside
+            .iter_mut()
+            .zip(&self.wakers)
+            .map(|(consumers, waker)| {
+                let (producer, consumer) = queue(MAIL_MAX);
+                consumers.push(consumer);
+                Mailer::new(producer, waker.clone())
+            });
         ends.collect()
     }
 
@@ -186,7 +195,13 @@ impl<M: Send + 'static> Plan<M> {
         self.add_listener(core, bind, tag, false)
     }
 
-    fn add_listener(&mut self, core: CoreIndex, bind: &Bind, tag: u16, shared: bool) -> io::Result<Option<SocketAddr>> {
+    fn add_listener(
+        &mut self,
+        core: CoreIndex,
+        bind: &Bind,
+        tag: u16,
+        shared: bool,
+    ) -> io::Result<Option<SocketAddr>> {
         let Some(listeners) = self.listeners.get_mut(usize::from(core.0)) else {
             let text = format!("there is no core {}", core.0);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -226,7 +241,11 @@ impl<M: Send + 'static> Plan<M> {
         for (core, ((handler, ((posts, from_cores), outside)), listeners)) in parts {
             let seat = Seat {
                 core: CoreIndex(core as u16),
-                processor: if pins { self.processors.get(core).copied() } else { None },
+                processor: if pins {
+                    self.processors.get(core).copied()
+                } else {
+                    None
+                },
                 choice: self.config.io,
                 kind: self.io.kind,
                 buffers: self.buffers,
@@ -243,7 +262,9 @@ impl<M: Send + 'static> Plan<M> {
             };
             let ready = ready.clone();
             let name = format!("{}-{core}", self.config.name);
-            let thread = std::thread::Builder::new().name(name).spawn(move || seat.run(handler, &ready))?;
+            let thread = std::thread::Builder::new()
+                .name(name)
+                .spawn(move || seat.run(handler, &ready))?;
             cores.threads.push(thread);
         }
         drop(ready);

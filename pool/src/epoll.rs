@@ -1,7 +1,7 @@
 //! The epoll twin: the same behaviour as the ring's, for kernels and containers that forbid io_uring.
 
 use crate::buffers::BufferPool;
-use crate::cores::backend::{Backend, Event, Outgoing, Receive, ReceiveEnd, Sending};
+use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending};
 use crate::cores::slots::{Inbound, SLOT_BYTES, Slots};
 use crate::cores::token::{Operation, pack, unpack};
 use crate::handler::ConnectionId;
@@ -74,10 +74,17 @@ impl EpollBackend {
     }
 
     fn control(&self, operation: i32, fd: RawFd, events: i32, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        let mut event = libc::epoll_event {
+            events: events as u32,
+            u64: token,
+        };
         // SAFETY: `event` is only read and lives as long as the call.
         let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &raw mut event) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// The interest of a connection, a fresh one where the slot was another's before.
@@ -88,8 +95,16 @@ impl EpollBackend {
         }
         let interest = &mut self.interests[place];
         if interest.generation != id.generation || !interest.added {
-            let kept = if interest.generation == id.generation { *interest } else { Interest::default() };
-            *interest = Interest { generation: id.generation, fd, ..kept };
+            let kept = if interest.generation == id.generation {
+                *interest
+            } else {
+                Interest::default()
+            };
+            *interest = Interest {
+                generation: id.generation,
+                fd,
+                ..kept
+            };
         }
         interest
     }
@@ -121,7 +136,10 @@ impl EpollBackend {
         let fd = interest.fd;
         if let Err(error) = self.control(operation, fd, events, pack(Operation::Receive(id))) {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            self.extra.push_back(Event::ReceiveEnded { connection: id, end: ReceiveEnd::Failed(errno) });
+            self.extra.push_back(Event::ReceiveEnded {
+                connection: id,
+                end: ReceiveEnd::Failed(errno),
+            });
         }
     }
 
@@ -155,7 +173,11 @@ impl EpollBackend {
                 if !armed {
                     self.disarm(id);
                 }
-                return Some(Event::Received { connection: id, inbound, armed });
+                return Some(Event::Received {
+                    connection: id,
+                    inbound,
+                    armed,
+                });
             }
             Some(Err(error)) => match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::EINTR) => return self.extra.pop_front(),
@@ -182,7 +204,10 @@ impl Backend for EpollBackend {
     }
 
     fn await_connection(&mut self, listener: u16, fd: RawFd) -> io::Result<()> {
-        let (events, token) = (libc::EPOLLIN | libc::EPOLLONESHOT, pack(Operation::Accept(listener)));
+        let (events, token) = (
+            libc::EPOLLIN | libc::EPOLLONESHOT,
+            pack(Operation::Accept(listener)),
+        );
         match self.control(libc::EPOLL_CTL_MOD, fd, events, token) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                 self.control(libc::EPOLL_CTL_ADD, fd, events, token)
@@ -198,15 +223,18 @@ impl Backend for EpollBackend {
 
     fn stop_receiving(&mut self, connection: ConnectionId, _: RawFd) {
         self.disarm(connection);
-        self.extra.push_back(Event::ReceiveEnded { connection, end: ReceiveEnd::Stopped });
+        self.extra.push_back(Event::ReceiveEnded {
+            connection,
+            end: ReceiveEnd::Stopped,
+        });
     }
 
-    fn send(&mut self, _: ConnectionId, fd: RawFd, outgoing: Outgoing<'_>, _: bool) -> Sending {
-        let (start, flags) = (outgoing.bytes.as_ptr(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    fn send(&mut self, _: ConnectionId, fd: RawFd, bytes: &[u8], _: bool) -> Sending {
+        let (start, flags) = (bytes.as_ptr(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
         // SAFETY: the bytes are only read and live as long as the call.
-        let result = unsafe { libc::send(fd, start.cast(), outgoing.bytes.len(), flags) };
-        if let Ok(bytes) = usize::try_from(result) {
-            return Sending::Done(bytes);
+        let result = unsafe { libc::send(fd, start.cast(), bytes.len(), flags) };
+        if let Ok(taken) = usize::try_from(result) {
+            return Sending::Done(taken);
         }
         match io::Error::last_os_error().raw_os_error() {
             Some(libc::EAGAIN | libc::EINTR) => Sending::Blocked,

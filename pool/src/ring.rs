@@ -3,7 +3,7 @@
 mod provided;
 
 use crate::buffers::BufferPool;
-use crate::cores::backend::{Backend, Event, Outgoing, Receive, ReceiveEnd, Sending};
+use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending};
 use crate::cores::slots::{Inbound, SLOT_BYTES, Slots};
 use crate::cores::token::{Operation, pack, unpack};
 use crate::handler::{ConnectionId, CoreIndex};
@@ -15,6 +15,7 @@ use io_uring::{IoUring, cqueue, opcode};
 use provided::{GROUP, ProvidedRing};
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ pub(crate) struct RingBackend {
     slots: Slots,
     /// Keeps the registered arena mapped.
     _pool: BufferPool,
-    /// The arena is registered, and the kernel writes from it without waiting.
-    writes_fixed: bool,
+    /// The addresses of the arena, once it is registered and the kernel writes from it without waiting.
+    registered: Range<usize>,
     quiet: Vec<Quiet>,
     events: VecDeque<Event>,
     waker: RawFd,
@@ -69,7 +70,7 @@ impl RingBackend {
             provided,
             slots,
             _pool: pool.clone(),
-            writes_fixed: false,
+            registered: 0..0,
             quiet: Vec::new(),
             events: VecDeque::new(),
             waker: -1,
@@ -79,10 +80,7 @@ impl RingBackend {
             all_stats,
         };
         let told = match backend.register_arena(pool) {
-            Ok(()) => {
-                backend.writes_fixed = true;
-                "buffers are registered".to_owned()
-            }
+            Ok(()) => "buffers are registered".to_owned(),
             Err(error) => format!("buffers are not registered: {error} ({})", ladder::MEMLOCK_CURE),
         };
         Ok((backend, told))
@@ -91,14 +89,16 @@ impl RingBackend {
     /// Registers the arena and tries a write from it.
     fn register_arena(&mut self, pool: &BufferPool) -> io::Result<()> {
         let (start, bytes) = pool.arena();
-        let arena = libc::iovec { iov_base: start.cast(), iov_len: bytes };
+        let arena = libc::iovec {
+            iov_base: start.cast(),
+            iov_len: bytes,
+        };
         // SAFETY: the arena stays mapped while `_pool` lives, which is dropped after the ring.
         ladder::with_patience(|| unsafe { self.ring.submitter().register_buffers(&[arena]) })?;
         let (ours, mut theirs) = UnixStream::pair()?;
         let mut trial = pool.check_out(1).ok_or(io::ErrorKind::OutOfMemory)?;
         trial.put(b"?");
-        let outgoing = Outgoing { bytes: trial.data(), in_arena: trial.arena_offset().is_some() };
-        let entry = write_fixed(ours.as_raw_fd(), outgoing).user_data(pack(Operation::Ignored));
+        let entry = write_fixed(ours.as_raw_fd(), trial.data()).user_data(pack(Operation::Ignored));
         self.push(&entry);
         self.ring.submit_and_wait(1)?;
         let completion = self.ring.completion().next();
@@ -107,7 +107,9 @@ impl RingBackend {
             return Err(io::Error::from_raw_os_error(-result));
         }
         let mut byte = [0];
-        theirs.read_exact(&mut byte)
+        theirs.read_exact(&mut byte)?;
+        self.registered = start as usize..start as usize + bytes;
+        Ok(())
     }
 
     fn stats(&self) -> &CoreStats {
@@ -147,7 +149,8 @@ impl RingBackend {
                             self.provided.provide(slot, &self.slots);
                         }
                     }
-                    self.events.push_back(received(connection, result, slot, cqueue::more(flags)));
+                    self.events
+                        .push_back(received(connection, result, slot, cqueue::more(flags)));
                 }
                 Operation::Send(connection) => {
                     let result = usize::try_from(result).map_err(|_| -result);
@@ -156,7 +159,8 @@ impl RingBackend {
                 Operation::SendQuiet(place) => {
                     if let Some(quiet) = self.quiet.get_mut(place as usize) {
                         quiet.reported = true;
-                        let (connection, result) = (quiet.connection, usize::try_from(result).map_err(|_| -result));
+                        let (connection, result) =
+                            (quiet.connection, usize::try_from(result).map_err(|_| -result));
                         self.events.push_back(Event::Sent { connection, result });
                     }
                 }
@@ -185,14 +189,18 @@ impl RingBackend {
     fn finish_quiet(&mut self) {
         let mut submission = self.ring.submission();
         submission.sync();
-        if self.quiet.is_empty() || !submission.is_empty() || submission.cq_overflow() || submission.taskrun() {
+        if self.quiet.is_empty() || !submission.is_empty() || submission.cq_overflow() || submission.taskrun()
+        {
             return;
         }
         drop(submission);
         for quiet in self.quiet.drain(..).rev() {
             if !quiet.reported {
                 let result = Ok(quiet.bytes as usize);
-                self.events.push_front(Event::Sent { connection: quiet.connection, result });
+                self.events.push_front(Event::Sent {
+                    connection: quiet.connection,
+                    result,
+                });
             }
         }
     }
@@ -232,8 +240,8 @@ impl RingBackend {
 }
 
 /// A write from the arena that never waits.
-fn write_fixed(fd: RawFd, outgoing: Outgoing<'_>) -> Entry {
-    opcode::WriteFixed::new(Fd(fd), outgoing.bytes.as_ptr(), outgoing.bytes.len() as u32, ARENA)
+fn write_fixed(fd: RawFd, bytes: &[u8]) -> Entry {
+    opcode::WriteFixed::new(Fd(fd), bytes.as_ptr(), bytes.len() as u32, ARENA)
         .rw_flags(libc::RWF_NOWAIT)
         .build()
 }
@@ -246,7 +254,10 @@ fn received(connection: ConnectionId, result: i32, slot: Option<u16>, more: bool
             inbound: Inbound::new(slot, bytes),
             armed: more,
         },
-        (Ok(_), _) => Event::ReceiveEnded { connection, end: ReceiveEnd::Eof },
+        (Ok(_), _) => Event::ReceiveEnded {
+            connection,
+            end: ReceiveEnd::Eof,
+        },
         (Err(_), _) => {
             let end = match -result {
                 libc::ENOBUFS => ReceiveEnd::NoSlot,
@@ -284,21 +295,32 @@ impl Backend for RingBackend {
 
     fn stop_receiving(&mut self, connection: ConnectionId, _: RawFd) {
         let cancel = opcode::AsyncCancel::new(pack(Operation::Receive(connection))).build();
-        self.push(&cancel.user_data(pack(Operation::Ignored)).flags(Flags::SKIP_SUCCESS));
+        self.push(
+            &cancel
+                .user_data(pack(Operation::Ignored))
+                .flags(Flags::SKIP_SUCCESS),
+        );
     }
 
-    fn send(&mut self, connection: ConnectionId, fd: RawFd, outgoing: Outgoing<'_>, quiet: bool) -> Sending {
-        let entry = if outgoing.in_arena && self.writes_fixed {
-            write_fixed(fd, outgoing)
+    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8], quiet: bool) -> Sending {
+        // Other memory looks the same from here: the heap, shared bytes, reserves.
+        let entry = if self.registered.contains(&(bytes.as_ptr() as usize)) {
+            write_fixed(fd, bytes)
         } else {
-            opcode::Send::new(Fd(fd), outgoing.bytes.as_ptr(), outgoing.bytes.len() as u32)
+            opcode::Send::new(Fd(fd), bytes.as_ptr(), bytes.len() as u32)
                 .flags(SEND_FLAGS)
                 .build()
         };
         let entry = if quiet {
             let place = self.quiet.len() as u32;
-            self.quiet.push(Quiet { connection, bytes: outgoing.bytes.len() as u32, reported: false });
-            entry.user_data(pack(Operation::SendQuiet(place))).flags(Flags::SKIP_SUCCESS)
+            self.quiet.push(Quiet {
+                connection,
+                bytes: bytes.len() as u32,
+                reported: false,
+            });
+            entry
+                .user_data(pack(Operation::SendQuiet(place)))
+                .flags(Flags::SKIP_SUCCESS)
         } else {
             entry.user_data(pack(Operation::Send(connection)))
         };
@@ -336,7 +358,11 @@ impl Backend for RingBackend {
         if !self.waker_armed {
             self.arm_waker();
         }
-        let timeout = if self.events.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let timeout = if self.events.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
         self.enter(timeout)?;
         self.collect();
         self.collect_late();

@@ -24,15 +24,22 @@ impl<'a, M> Turn<'a, M> {
     /// Gives `fill` at least `bytes_max` bytes of the connection's registered out-buffer; what it returns is how many
     /// it wrote, which are sent at the end of the turn together with what was queued before. Returns false, and does
     /// not call `fill`, where the connection is gone or its out-queue is full (it is then closed as slow).
-    pub fn reply(&mut self, connection: ConnectionId, bytes_max: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> bool {
-        self.desk
-            .queue(connection, bytes_max, |out, pool| out.append(pool, bytes_max, fill))
+    pub fn reply(
+        &mut self,
+        connection: ConnectionId,
+        bytes_max: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> bool {
+        self.desk.queue(connection, bytes_max, |out, memory| {
+            out.append(memory, bytes_max, fill)
+        })
     }
 
     /// Queues bytes that other connections send too (a push encoded once), behind what was queued before.
     pub fn reply_shared(&mut self, connection: ConnectionId, bytes: Bytes) -> bool {
-        self.desk
-            .queue(connection, bytes.len(), |out, pool| out.append_shared(pool, bytes))
+        self.desk.queue(connection, bytes.len(), |out, memory| {
+            out.append_shared(memory, bytes)
+        })
     }
 
     /// How many more bytes the connection's out-queue takes; 0 where the connection is gone. A handler whose answers

@@ -35,7 +35,12 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn new(listener: Listener, shared: bool) -> Self {
-        Self { listener, shared, armed: false, spare: spare() }
+        Self {
+            listener,
+            shared,
+            armed: false,
+            spare: spare(),
+        }
     }
 
     pub(crate) fn is_armed(&self) -> bool {
@@ -50,7 +55,8 @@ fn spare() -> Option<File> {
 impl<H: Handler, B: Backend> CoreLoop<H, B> {
     pub(super) fn start_listening(&mut self) -> io::Result<()> {
         for (index, listening) in self.listeners.iter_mut().enumerate() {
-            self.backend.await_connection(index as u16, listening.listener.fd())?;
+            self.backend
+                .await_connection(index as u16, listening.listener.fd())?;
             listening.armed = true;
         }
         Ok(())
@@ -91,7 +97,8 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         let Handed { socket, peer, tag } = handed;
         let id = self.desk.connections.insert(socket, self.now);
         self.desk.stats().connections_opened.add(1);
-        self.handler.opened(&mut Turn::new(self.now, &mut self.desk), id, peer, tag);
+        self.handler
+            .opened(&mut Turn::new(self.now, &mut self.desk), id, peer, tag);
         self.want_bytes(id);
         if self.stopping.is_some() {
             self.desk.close(id, crate::handler::CloseReason::Stop);
@@ -106,11 +113,19 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             return;
         }
         let tag = self.listeners[place].listener.tag();
-        let handed = Handed { socket: accepted.socket, peer: accepted.peer, tag };
+        let handed = Handed {
+            socket: accepted.socket,
+            peer: accepted.peer,
+            tag,
+        };
         if !self.listeners[place].shared {
             return self.open(handed);
         }
-        let fewest = loads.iter().enumerate().min_by_key(|(_, load)| **load).map_or(0, |(core, _)| core);
+        let fewest = loads
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, load)| **load)
+            .map_or(0, |(core, _)| core);
         match self.desk.posts.hand(CoreIndex(fewest as u16), handed) {
             Some(own) => self.open(own),
             None => self.handed[fewest] += 1,
@@ -135,7 +150,10 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             }
             let listening = &mut self.listeners[usize::from(index)];
             listening.spare = spare();
-            tracing::debug!(fd = listening.listener.fd().as_raw_fd(), "no descriptor is left: one peer was turned away");
+            tracing::debug!(
+                fd = listening.listener.fd().as_raw_fd(),
+                "no descriptor is left: one peer was turned away"
+            );
         }
         self.timers.set(self.now + ACCEPT_BACK_OFF, Timer::Accept(index));
     }

@@ -21,9 +21,15 @@ pub(crate) enum Event {
         armed: bool,
     },
     /// A receive is over.
-    ReceiveEnded { connection: ConnectionId, end: ReceiveEnd },
+    ReceiveEnded {
+        connection: ConnectionId,
+        end: ReceiveEnd,
+    },
     /// The kernel took so many bytes of the last [`Sending::Started`], or failed with this errno.
-    Sent { connection: ConnectionId, result: Result<usize, i32> },
+    Sent {
+        connection: ConnectionId,
+        result: Result<usize, i32>,
+    },
     /// Bytes may be taken again; reported once for each [`Backend::await_writable`].
     Writable(ConnectionId),
 }
@@ -63,13 +69,6 @@ pub(crate) enum Sending {
     Failed(i32),
 }
 
-/// Bytes to be sent, and whether they lie in the arena.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outgoing<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) in_arena: bool,
-}
-
 /// One core's way to move bytes.
 pub(crate) trait Backend {
     /// Reports [`Event::Woken`] whenever this eventfd is written. Its counter need not be read.
@@ -86,7 +85,7 @@ pub(crate) trait Backend {
     fn stop_receiving(&mut self, connection: ConnectionId, fd: RawFd);
 
     /// Sends without ever waiting. `quiet` says that nothing hangs on it, so that completion need not end a sleep.
-    fn send(&mut self, connection: ConnectionId, fd: RawFd, outgoing: Outgoing<'_>, quiet: bool) -> Sending;
+    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8], quiet: bool) -> Sending;
 
     /// Reports [`Event::Writable`] once.
     fn await_writable(&mut self, connection: ConnectionId, fd: RawFd);

@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) blocked: bool,
     /// When the kernel last took something, while blocked.
     pub(crate) progress: Instant,
+    /// When the handler last took bytes.
+    pub(crate) handled: Instant,
     /// A stall timer is set.
     pub(crate) stall_timer: bool,
     /// No more bytes come, and how it ends therefore.
@@ -72,6 +74,7 @@ impl Connection {
             sending: false,
             blocked: false,
             progress: now,
+            handled: now,
             stall_timer: false,
             ended: None,
             paused: false,
@@ -121,7 +124,8 @@ impl Connections {
 
     /// The connection, if it is served: what is written to another reaches nobody.
     pub(crate) fn open_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.get_mut(id).filter(|connection| connection.stage == Stage::Open)
+        self.get_mut(id)
+            .filter(|connection| connection.stage == Stage::Open)
     }
 
     /// Closes the descriptor and frees the slot for another, under another generation.
@@ -141,8 +145,10 @@ impl Connections {
     /// All that are in the table now.
     pub(crate) fn ids(&self) -> Vec<ConnectionId> {
         let taken = |(slot, connection): (usize, &Connection)| {
-            (connection.stage != Stage::Free)
-                .then_some(ConnectionId { slot: slot as u32, generation: connection.generation })
+            (connection.stage != Stage::Free).then_some(ConnectionId {
+                slot: slot as u32,
+                generation: connection.generation,
+            })
         };
         self.slots.iter().enumerate().filter_map(taken).collect()
     }

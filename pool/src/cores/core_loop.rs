@@ -47,11 +47,15 @@ pub(crate) struct CoreLoop<H: Handler, B> {
     pub(super) waiting: Vec<ConnectionId>,
     /// Connections whose receive is to be armed at the end of the turn.
     pub(super) rearm: Vec<ConnectionId>,
+    /// There were fewer receive slots than connections that had bytes for them.
+    pub(super) scarce: bool,
     /// A connection among the waiting can go on at once.
     pub(super) ready: bool,
     /// Connections handed to each core so far.
     pub(super) handed: Vec<u64>,
     pub(super) connections_max: u64,
+    /// Memory was short; a timer is set to look for those who hold it.
+    pub(super) reclaiming: bool,
     pub(super) stopping: Option<Stopping>,
     pub(super) now: Instant,
     /// When the handler wants to be called at the latest.
@@ -78,9 +82,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             timers: Timers::default(),
             waiting: Vec::new(),
             rearm: Vec::new(),
+            scarce: false,
             ready: false,
             handed: vec![0; cores],
             connections_max,
+            reclaiming: false,
             stopping: None,
             now,
             // The handler settles once before anything happens, so that it can set its first time.
@@ -105,12 +111,16 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             self.pump_waiting(waited);
             self.take_mail();
             self.fire_timers();
+            self.look_for_shortage();
             self.look_for_stop();
             self.settle();
             self.flush();
             self.arm_receives();
             self.desk.posts.settle();
-            self.desk.stats().posts_held_back.set(self.desk.posts.held_back() as u64);
+            self.desk
+                .stats()
+                .posts_held_back
+                .set(self.desk.posts.held_back() as u64);
         }
         Ok(())
     }
@@ -124,7 +134,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         self.inbox.waker.prepare_sleep();
         let must_go_on =
             !self.inbox.is_empty() || (self.inbox.stop.load(Ordering::Acquire) && self.stopping.is_none());
-        let result = self.backend.wait(if must_go_on { Some(Duration::ZERO) } else { timeout });
+        let result = self
+            .backend
+            .wait(if must_go_on { Some(Duration::ZERO) } else { timeout });
         self.inbox.waker.woke();
         result
     }
@@ -134,7 +146,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         if self.ready || self.desk.posts.has_own() {
             return Some(Duration::ZERO);
         }
-        let retry = !self.waiting.is_empty() || self.desk.posts.held_back() > 0;
+        let retry = !self.waiting.is_empty() || !self.rearm.is_empty() || self.desk.posts.held_back() > 0;
         let at = [
             self.settle_at,
             self.timers.next_timeout(),
@@ -149,7 +161,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         match event {
             Event::Woken => {}
             Event::Acceptable(listener) => self.accept(listener),
-            Event::Received { connection, inbound, armed } => self.received(connection, inbound, armed),
+            Event::Received {
+                connection,
+                inbound,
+                armed,
+            } => self.received(connection, inbound, armed),
             Event::ReceiveEnded { connection, end } => self.receive_ended(connection, end),
             Event::Sent { connection, result } => self.sent(connection, result),
             Event::Writable(connection) => self.writable(connection),
@@ -157,12 +173,15 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
     }
 
     fn receive_ended(&mut self, id: ConnectionId, end: ReceiveEnd) {
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         (connection.receiving, connection.stopping) = (false, false);
         match end {
             ReceiveEnd::Eof => self.no_more_comes(id, CloseReason::Peer),
             ReceiveEnd::Failed(_) => self.no_more_comes(id, CloseReason::Error),
             ReceiveEnd::NoSlot => {
+                self.scarce = true;
                 self.desk.stats().receives_starved.add(1);
                 self.want_bytes(id);
             }
@@ -200,6 +219,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 Timer::Stall(connection) => self.look_for_stall(connection),
                 Timer::Linger(connection) => self.end_lingering(connection),
                 Timer::Accept(listener) => self.accept(listener),
+                Timer::Reclaim => self.reclaim(),
             }
         }
     }

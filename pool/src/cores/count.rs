@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Reads a file of the system; none where it cannot be read.
+type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
+
 /// Cores of a service where no number is given: more are seldom needed, and memory is counted for each.
 const CORES_DEFAULT_MAX: usize = 4;
 
@@ -25,19 +28,18 @@ fn decide(asked: u16, processors: usize, quota: Option<f64>) -> u16 {
 }
 
 /// The processors that the cgroups allow, the tightest of them; `None` where there is no limit.
-fn quota(read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
+fn quota(read: Read<'_>) -> Option<f64> {
     let groups = read(Path::new("/proc/self/cgroup"))?;
     let of_line = |line: &str| {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next()?, parts.next()?);
-        let (mount, of_folder): (_, fn(&Path, &dyn Fn(&Path) -> Option<String>) -> Option<f64>) =
-            if controllers.is_empty() {
-                ("/sys/fs/cgroup", of_version_2)
-            } else if controllers.split(',').any(|name| name == "cpu") {
-                ("/sys/fs/cgroup/cpu", of_version_1)
-            } else {
-                return None;
-            };
+        let (mount, of_folder): (_, fn(&Path, Read<'_>) -> Option<f64>) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", of_version_2)
+        } else if controllers.split(',').any(|name| name == "cpu") {
+            ("/sys/fs/cgroup/cpu", of_version_1)
+        } else {
+            return None;
+        };
         tightest(&PathBuf::from(mount), path, |folder| of_folder(folder, read))
     };
     groups.lines().filter_map(of_line).min_by(f64::total_cmp)
@@ -53,14 +55,14 @@ fn tightest(mount: &Path, path: &str, of: impl Fn(&Path) -> Option<f64>) -> Opti
         .min_by(f64::total_cmp)
 }
 
-fn of_version_2(folder: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
+fn of_version_2(folder: &Path, read: Read<'_>) -> Option<f64> {
     let text = read(&folder.join("cpu.max"))?;
     let mut words = text.split_whitespace();
     // "max" is no number, and no limit.
     ratio(words.next()?, words.next()?)
 }
 
-fn of_version_1(folder: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
+fn of_version_1(folder: &Path, read: Read<'_>) -> Option<f64> {
     ratio(
         read(&folder.join("cpu.cfs_quota_us"))?.trim(),
         read(&folder.join("cpu.cfs_period_us"))?.trim(),
@@ -108,7 +110,10 @@ mod tests {
     #[test]
     fn without_limits_there_are_four_cores_at_most_and_one_at_least() {
         assert_eq!(quota_of(&[]), None);
-        assert_eq!([decide(0, 64, None), decide(0, 2, None), decide(0, 0, Some(0.1))], [4, 2, 1]);
+        assert_eq!(
+            [decide(0, 64, None), decide(0, 2, None), decide(0, 0, Some(0.1))],
+            [4, 2, 1]
+        );
         assert_eq!(decide(7, 2, Some(1.0)), 7);
     }
 }

@@ -1,9 +1,9 @@
 //! What a handler can reach during a turn: its core's connections, buffers and the ways to the other cores.
 
 use super::connection::{Connections, Stage};
-use super::out_queue::{Memory, OutQueue};
+use super::memory::Memory;
+use super::out_queue::{OutQueue, Source};
 use super::posts::Posts;
-use crate::buffers::BufferPool;
 use crate::handler::{CloseReason, ConnectionId, CoreIndex};
 use crate::stats::CoreStats;
 use std::sync::Arc;
@@ -12,12 +12,10 @@ use std::sync::Arc;
 pub(crate) struct Desk<M> {
     pub(crate) core: CoreIndex,
     pub(crate) connections: Connections,
-    pub(crate) pool: BufferPool,
+    pub(crate) memory: Memory,
     pub(crate) posts: Posts<M>,
     /// Connections with something to send or to end, each once.
     pub(crate) dirty: Vec<ConnectionId>,
-    /// The pool was found exhausted: nothing is shown to the handler until it lends again.
-    pub(crate) exhausted: bool,
     /// Every core's counts; this core writes its own alone.
     pub(crate) all_stats: Arc<[CoreStats]>,
 }
@@ -33,17 +31,17 @@ impl<M> Desk<M> {
         &mut self,
         id: ConnectionId,
         bytes_max: usize,
-        put: impl FnOnce(&mut OutQueue, &BufferPool) -> Memory,
+        put: impl FnOnce(&mut OutQueue, &Memory) -> Source,
     ) -> bool {
-        let Some(connection) = self.connections.open_mut(id) else { return false };
+        let Some(connection) = self.connections.open_mut(id) else {
+            return false;
+        };
         if connection.out.room() < bytes_max {
             connection.stage = Stage::Doomed(CloseReason::Slow);
             self.touch(id);
             return false;
         }
-        let memory = put(&mut connection.out, &self.pool);
-        if memory == Memory::Beyond {
-            self.exhausted = true;
+        if put(&mut connection.out, &self.memory) == Source::Beyond {
             self.stats().replies_beyond.add(1);
         }
         self.touch(id);

@@ -39,7 +39,9 @@ impl Stopping {
 impl<H: Handler, B: Backend> CoreLoop<H, B> {
     /// Tells the handler that a connection ended, and closes it. Comes once for each connection.
     pub(super) fn finish(&mut self, id: ConnectionId, reason: CloseReason) {
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         connection.stage = Stage::Ending;
         connection.inflow.discard(&mut self.backend);
         let lingers = reason == CloseReason::Handler
@@ -48,7 +50,8 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             && self.stopping.is_none();
         let fd = connection.fd();
         self.desk.stats().closed(reason);
-        self.handler.closed(&mut Turn::new(self.now, &mut self.desk), id, reason);
+        self.handler
+            .closed(&mut Turn::new(self.now, &mut self.desk), id, reason);
         if !lingers {
             self.end(id);
         } else if let Some(connection) = self.desk.connections.get_mut(id) {
@@ -70,7 +73,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// Shuts a connection down that the handler knows no more.
     pub(super) fn end(&mut self, id: ConnectionId) {
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         connection.stage = Stage::Ending;
         let fd = connection.fd();
         shut_down(fd, Shutdown::Both);
@@ -117,7 +122,10 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         match self.stopping {
             None => false,
             Some(Stopping::Reaping(at)) if at <= self.now => true,
-            Some(_) => self.desk.connections.len() == 0 && self.listeners.iter().all(|listening| !listening.is_armed()),
+            Some(_) => {
+                self.desk.connections.len() == 0
+                    && self.listeners.iter().all(|listening| !listening.is_armed())
+            }
         }
     }
 }

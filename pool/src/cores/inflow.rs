@@ -2,8 +2,9 @@
 //! came in pieces is put together.
 
 use super::backend::Backend;
+use super::memory::Memory;
 use super::slots::Inbound;
-use crate::buffers::{Buffer, BufferClass, BufferPool, HEAP_BUFFER_BYTES_MAX};
+use crate::buffers::{Buffer, BufferClass, HEAP_BUFFER_BYTES_MAX};
 use std::collections::VecDeque;
 
 /// With this much unhandled a connection's receive is stopped: one whole frame of the largest size.
@@ -11,13 +12,42 @@ pub(crate) const UNHANDLED_BYTES_MAX: usize = BufferClass::Large.bytes();
 /// Bytes that a handler is shown at most without taking any: a frame is no longer.
 pub(crate) const FRAME_BYTES_MAX: usize = BufferClass::Large.bytes();
 
+/// A piece of what arrived.
+#[derive(Debug)]
+enum Piece {
+    /// Where the kernel put it.
+    Slot(Inbound),
+    /// Elsewhere, because the slot was needed.
+    Parked(Buffer),
+}
+
+impl Piece {
+    fn bytes<'a>(&'a self, backend: &'a impl Backend) -> &'a [u8] {
+        match self {
+            Self::Slot(inbound) => backend.bytes(inbound),
+            Self::Parked(buffer) => buffer.data(),
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        match self {
+            Self::Slot(inbound) => inbound.consume(bytes),
+            Self::Parked(buffer) => buffer.consume(bytes),
+        }
+    }
+
+    fn is_slot(&self) -> bool {
+        matches!(self, Self::Slot(_))
+    }
+}
+
 /// One connection's unhandled bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Inflow {
     /// The oldest bytes, contiguous.
     carry: Option<Buffer>,
     /// What came behind them.
-    held: VecDeque<Inbound>,
+    held: VecDeque<Piece>,
     held_bytes: usize,
     /// The oldest bytes can be shown without anything new: the handler left whole frames in them, or has not seen all
     /// of them.
@@ -51,11 +81,14 @@ impl View {
     }
 }
 
+/// Which memory bytes may be copied to.
+type Lend = fn(&Memory, usize) -> Option<Buffer>;
+
 impl Inflow {
     /// Keeps what arrived, behind what is kept already.
     pub(crate) fn hold(&mut self, inbound: Inbound) {
         self.held_bytes += inbound.len();
-        self.held.push_back(inbound);
+        self.held.push_back(Piece::Slot(inbound));
     }
 
     pub(crate) fn unhandled(&self) -> usize {
@@ -64,28 +97,36 @@ impl Inflow {
 
     /// Whether slots are kept.
     pub(crate) fn holds_slots(&self) -> bool {
-        !self.held.is_empty()
+        self.held.iter().any(Piece::is_slot)
     }
 
-    /// Whether the handler left whole frames.
+    /// Whether there is something to show without anything new.
     pub(crate) fn has_more(&self) -> bool {
         self.more
     }
 
     /// The oldest bytes, together with the next that arrived where the handler has seen all of the oldest before.
-    pub(crate) fn take(&mut self, pool: &BufferPool, backend: &mut impl Backend) -> Taken {
+    pub(crate) fn take(&mut self, memory: &Memory, backend: &mut impl Backend) -> Taken {
         if !self.more && self.held.is_empty() {
             return Taken::Nothing;
         }
         if self.carry.is_some() {
-            if !self.more && !self.join(pool, backend) {
+            if !self.more && !self.join(memory, Memory::for_frame, backend) {
                 return Taken::NoMemory;
             }
-            return self.carry.take().map_or(Taken::Nothing, |carry| Taken::View(View::Carry(carry)));
+            return self
+                .carry
+                .take()
+                .map_or(Taken::Nothing, |carry| Taken::View(View::Carry(carry)));
         }
-        let Some(inbound) = self.held.pop_front() else { return Taken::Nothing };
-        self.held_bytes -= inbound.len();
-        Taken::View(View::Slot(inbound))
+        let Some(piece) = self.held.pop_front() else {
+            return Taken::Nothing;
+        };
+        self.held_bytes -= piece.bytes(backend).len();
+        Taken::View(match piece {
+            Piece::Slot(inbound) => View::Slot(inbound),
+            Piece::Parked(buffer) => View::Carry(buffer),
+        })
     }
 
     /// Takes back what the handler left of a view: `more` says that it left whole frames. Returns false where there
@@ -95,7 +136,7 @@ impl Inflow {
         view: View,
         consumed: usize,
         more: bool,
-        pool: &BufferPool,
+        memory: &Memory,
         backend: &mut impl Backend,
     ) -> bool {
         self.more = more;
@@ -117,45 +158,59 @@ impl Inflow {
                     return true;
                 }
                 self.held_bytes += inbound.len();
-                self.held.push_front(inbound);
-                more || self.join(pool, backend)
+                self.held.push_front(Piece::Slot(inbound));
+                more || self.join(memory, Memory::for_frame, backend)
             }
         }
     }
 
-    /// Copies what the slots hold into the pool's memory, as far as there is any, and gives the slots back: others
-    /// need them while this connection waits. Returns whether all were freed.
-    pub(crate) fn evacuate(&mut self, pool: &BufferPool, backend: &mut impl Backend) -> bool {
-        while !self.held.is_empty() {
-            if !self.join(pool, backend) {
-                return false;
-            }
+    /// Copies what the slots hold elsewhere, as far as there is memory, and gives the slots back: others need them
+    /// while this connection waits. Returns whether all were freed.
+    pub(crate) fn evacuate(&mut self, memory: &Memory, backend: &mut impl Backend) -> bool {
+        while self.holds_slots() && self.join(memory, Memory::for_waiting, backend) {
             // The handler has not seen these.
             self.more = true;
+        }
+        for piece in &mut self.held {
+            let Piece::Slot(inbound) = piece else { continue };
+            let Some(mut parked) = memory.for_parking(inbound.len()) else {
+                return false;
+            };
+            parked.put(backend.bytes(inbound));
+            if let Piece::Slot(inbound) = std::mem::replace(piece, Piece::Parked(parked)) {
+                backend.release(inbound);
+            }
         }
         true
     }
 
     /// Gives everything back.
     pub(crate) fn discard(&mut self, backend: &mut impl Backend) {
-        for inbound in self.held.drain(..) {
-            backend.release(inbound);
+        for piece in self.held.drain(..) {
+            if let Piece::Slot(inbound) = piece {
+                backend.release(inbound);
+            }
         }
         (self.carry, self.held_bytes, self.more) = (None, 0, false);
     }
 
-    /// Copies the first slot behind the carried bytes, or as much of it as there is memory for. Returns whether
+    /// Copies the first piece behind the carried bytes, or as much of it as there is memory for. Returns whether
     /// anything was copied.
-    fn join(&mut self, pool: &BufferPool, backend: &mut impl Backend) -> bool {
-        let Some(inbound) = self.held.front_mut() else { return false };
-        let bytes = backend.bytes(inbound);
-        make_room(&mut self.carry, bytes.len(), pool);
-        let Some(carry) = &mut self.carry else { return false };
+    fn join(&mut self, memory: &Memory, lend: Lend, backend: &mut impl Backend) -> bool {
+        let Some(piece) = self.held.front_mut() else {
+            return false;
+        };
+        let bytes = piece.bytes(backend);
+        make_room(&mut self.carry, bytes.len(), |bytes| lend(memory, bytes));
+        let Some(carry) = &mut self.carry else {
+            return false;
+        };
+        let whole = bytes.len();
         let copied = carry.put(bytes);
-        inbound.consume(copied);
+        piece.consume(copied);
         self.held_bytes -= copied;
-        if inbound.is_empty()
-            && let Some(inbound) = self.held.pop_front()
+        if copied == whole
+            && let Some(Piece::Slot(inbound)) = self.held.pop_front()
         {
             backend.release(inbound);
         }
@@ -165,9 +220,9 @@ impl Inflow {
 
 /// Makes room for `bytes` behind the carried ones, as far as the pool can: by moving them to the front, or into a
 /// larger buffer.
-fn make_room(carry: &mut Option<Buffer>, bytes: usize, pool: &BufferPool) {
+fn make_room(carry: &mut Option<Buffer>, bytes: usize, lend: impl Fn(usize) -> Option<Buffer>) {
     let Some(old) = carry else {
-        *carry = pool.check_out(bytes);
+        *carry = lend(bytes);
         return;
     };
     if old.spare_mut().len() >= bytes {
@@ -175,7 +230,7 @@ fn make_room(carry: &mut Option<Buffer>, bytes: usize, pool: &BufferPool) {
     }
     let total = old.len() + bytes;
     if total > old.capacity()
-        && let Some(mut larger) = pool.check_out(total.min(HEAP_BUFFER_BYTES_MAX))
+        && let Some(mut larger) = lend(total.min(HEAP_BUFFER_BYTES_MAX))
         && larger.capacity() > old.capacity()
     {
         larger.put(old.data());
@@ -188,16 +243,21 @@ fn make_room(carry: &mut Option<Buffer>, bytes: usize, pool: &BufferPool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffers::BufferPoolConfig;
+    use crate::buffers::{BufferPool, BufferPoolConfig};
     use crate::epoll::EpollBackend;
     use std::io::Write;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
-    const CONFIG: BufferPoolConfig = BufferPoolConfig { small: 8, medium: 1, large: 1, heap_max: 1 };
+    const CONFIG: BufferPoolConfig = BufferPoolConfig {
+        small: 8,
+        medium: 1,
+        large: 1,
+        heap_max: 1,
+    };
 
     /// A backend whose slots are filled through a real socket, since only a backend makes an [`Inbound`].
-    fn inbounds(pieces: &[&[u8]]) -> (EpollBackend, BufferPool, Vec<Inbound>) {
+    fn inbounds(pieces: &[&[u8]]) -> (EpollBackend, Memory, Vec<Inbound>) {
         let pool = BufferPool::new(&CONFIG).expect("a small arena is mapped");
         let mut backend = EpollBackend::new(&pool, 4).expect("epoll works");
         let (mut ours, theirs) = UnixStream::pair().expect("a pair of sockets");
@@ -205,14 +265,17 @@ mod tests {
             .iter()
             .map(|piece| {
                 ours.write_all(piece).expect("the peer lives");
-                backend.read_slot(theirs.as_raw_fd()).expect("a slot is free").expect("bytes are there")
+                backend
+                    .read_slot(theirs.as_raw_fd())
+                    .expect("a slot is free")
+                    .expect("bytes are there")
             })
             .collect();
-        (backend, pool, all)
+        (backend, Memory::new(pool).expect("small arenas are mapped"), all)
     }
 
-    fn take(inflow: &mut Inflow, pool: &BufferPool, backend: &mut EpollBackend) -> View {
-        match inflow.take(pool, backend) {
+    fn take(inflow: &mut Inflow, memory: &Memory, backend: &mut EpollBackend) -> View {
+        match inflow.take(memory, backend) {
             Taken::View(view) => view,
             other => panic!("there should be a view, not {other:?}"),
         }
@@ -220,51 +283,71 @@ mod tests {
 
     #[test]
     fn frame_in_pieces_is_put_together_and_its_slots_are_freed() {
-        let (mut backend, pool, pieces) = inbounds(&[b"on", b"etw", b"o"]);
+        let (mut backend, memory, pieces) = inbounds(&[b"on", b"etw", b"o"]);
         let mut inflow = Inflow::default();
         for (inbound, expected) in pieces.into_iter().zip([b"on".as_slice(), b"onetw", b"two"]) {
             inflow.hold(inbound);
-            let view = take(&mut inflow, &pool, &mut backend);
+            let view = take(&mut inflow, &memory, &mut backend);
             assert_eq!(view.bytes(&backend), expected);
             let consumed = expected.len() / 3 * 3 * usize::from(expected != b"on");
-            assert!(inflow.put_back(view, consumed, false, &pool, &mut backend));
+            assert!(inflow.put_back(view, consumed, false, &memory, &mut backend));
         }
         assert_eq!((inflow.unhandled(), backend.slots_free()), (0, backend.slots()));
-        assert!(matches!(inflow.take(&pool, &mut backend), Taken::Nothing));
+        assert!(matches!(inflow.take(&memory, &mut backend), Taken::Nothing));
     }
 
     #[test]
     fn frames_left_over_are_shown_before_what_came_behind() {
-        let (mut backend, pool, pieces) = inbounds(&[b"aabb", b"cc"]);
+        let (mut backend, memory, pieces) = inbounds(&[b"aabb", b"cc"]);
         let mut inflow = Inflow::default();
         for inbound in pieces {
             inflow.hold(inbound);
         }
-        let view = take(&mut inflow, &pool, &mut backend);
-        assert!(inflow.put_back(view, 2, true, &pool, &mut backend));
-        assert!(inflow.evacuate(&pool, &mut backend), "there is memory");
+        let view = take(&mut inflow, &memory, &mut backend);
+        assert!(inflow.put_back(view, 2, true, &memory, &mut backend));
+        assert!(inflow.evacuate(&memory, &mut backend), "there is memory");
         assert_eq!((backend.slots_free(), inflow.unhandled()), (backend.slots(), 4));
-        let view = take(&mut inflow, &pool, &mut backend);
+        let view = take(&mut inflow, &memory, &mut backend);
         assert_eq!(view.bytes(&backend), b"bbcc");
     }
 
     #[test]
-    fn nothing_is_lost_while_the_pool_is_exhausted() {
-        let (mut backend, pool, pieces) = inbounds(&[b"ab", b"cd"]);
-        let mut lent = Vec::new();
-        while let Some(buffer) = pool.check_out(1) {
-            lent.push(buffer);
-        }
+    fn nothing_is_lost_while_memory_is_exhausted() {
+        let (mut backend, memory, pieces) = inbounds(&[b"ab", b"cd"]);
         let mut inflow = Inflow::default();
+        let mut lent: Vec<_> = std::iter::from_fn(|| memory.for_waiting(1)).collect();
         for inbound in pieces {
             inflow.hold(inbound);
         }
-        let view = take(&mut inflow, &pool, &mut backend);
-        assert!(!inflow.put_back(view, 1, false, &pool, &mut backend), "no memory for the rest");
-        assert!(!inflow.evacuate(&pool, &mut backend));
-        assert_eq!(inflow.unhandled(), 3);
+        // A reserve takes what the pool cannot.
+        assert!(inflow.evacuate(&memory, &mut backend));
+        assert_eq!((backend.slots_free(), inflow.unhandled()), (backend.slots(), 4));
+        let view = take(&mut inflow, &memory, &mut backend);
+        assert!(inflow.put_back(view, 1, false, &memory, &mut backend));
+        let view = take(&mut inflow, &memory, &mut backend);
+        assert_eq!(view.bytes(&backend), b"bcd");
+        inflow.put_back(view, 0, false, &memory, &mut backend);
+
+        // With no reserve either, everything stays where it is.
+        let (mut backend, memory, pieces) = inbounds(&[b"ab", b"cd"]);
+        let mut inflow = Inflow::default();
+        lent.extend(std::iter::from_fn(|| memory.for_frame(1)));
+        lent.extend(std::iter::from_fn(|| memory.for_parking(1)));
+        for inbound in pieces {
+            inflow.hold(inbound);
+        }
+        let view = take(&mut inflow, &memory, &mut backend);
+        assert!(
+            !inflow.put_back(view, 1, false, &memory, &mut backend),
+            "no memory for the rest"
+        );
+        assert!(!inflow.evacuate(&memory, &mut backend));
+        assert_eq!(
+            (backend.slots_free(), inflow.unhandled()),
+            (backend.slots() - 2, 3)
+        );
         drop(lent);
-        assert!(inflow.evacuate(&pool, &mut backend));
+        assert!(inflow.evacuate(&memory, &mut backend));
         assert_eq!((backend.slots_free(), inflow.unhandled()), (backend.slots(), 3));
         inflow.discard(&mut backend);
         assert_eq!(inflow.unhandled(), 0);

@@ -1,7 +1,7 @@
 //! What is to be sent to one connection: encoded straight into pooled buffers, shared bytes chained behind, bounded.
 
-use super::backend::Outgoing;
-use crate::buffers::{Buffer, BufferClass, BufferPool};
+use super::memory::Memory;
+use crate::buffers::{Buffer, BufferClass};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 
@@ -24,10 +24,14 @@ const _: () = assert!(OUT_CHUNKS_MAX * SHARED_COPY_MAX >= OUT_BYTES_MAX);
 /// A piece of what is queued.
 #[derive(Debug)]
 enum Chunk {
-    /// Ours alone, from the pool.
+    /// Ours alone, from the pool or its reserve.
     Pooled(Buffer),
-    /// Ours alone, from the heap, because the pool was exhausted: what was asked for before must be answered.
-    Beyond { memory: Box<[u8]>, start: usize, end: usize },
+    /// Ours alone, because there was nothing to lend: the handler answers what it was shown before that was known.
+    Beyond {
+        memory: Box<[u8]>,
+        start: usize,
+        end: usize,
+    },
     /// Other connections send it too.
     Shared(Bytes),
 }
@@ -58,7 +62,10 @@ impl Chunk {
             }
             Self::Beyond { memory, end, .. } => {
                 let bytes = fill(&mut memory[*end..]);
-                assert!(bytes <= memory.len() - *end, "no more is filled than there was room for");
+                assert!(
+                    bytes <= memory.len() - *end,
+                    "no more is filled than there was room for"
+                );
                 *end += bytes;
                 bytes
             }
@@ -84,11 +91,12 @@ pub(crate) struct OutQueue {
     front_is_out: bool,
 }
 
-/// Whether the pool had the memory.
+/// Where the memory came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
-    Pooled,
-    /// It was exhausted.
+pub(crate) enum Source {
+    /// The pool, its reserve, or the sharer.
+    Lent,
+    /// Neither had any.
     Beyond,
 }
 
@@ -108,55 +116,58 @@ impl OutQueue {
 
     /// Bytes that may still be queued.
     pub(crate) fn room(&self) -> usize {
-        if self.chunks.len() < OUT_CHUNKS_MAX { OUT_BYTES_MAX - self.bytes.min(OUT_BYTES_MAX) } else { 0 }
+        if self.chunks.len() < OUT_CHUNKS_MAX {
+            OUT_BYTES_MAX - self.bytes.min(OUT_BYTES_MAX)
+        } else {
+            0
+        }
     }
 
     /// Lets `fill` write at least `bytes_max` bytes behind what is queued.
     pub(crate) fn append(
         &mut self,
-        pool: &BufferPool,
+        memory: &Memory,
         bytes_max: usize,
         fill: impl FnOnce(&mut [u8]) -> usize,
-    ) -> Memory {
-        let mut memory = Memory::Pooled;
+    ) -> Source {
+        let mut source = Source::Lent;
         if !self.tail_has(bytes_max) {
-            let chunk = self.fresh(pool, bytes_max);
+            let chunk = self.fresh(memory, bytes_max);
             if matches!(chunk, Chunk::Beyond { .. }) {
-                memory = Memory::Beyond;
+                source = Source::Beyond;
             }
             self.chunks.push_back(chunk);
         }
-        let Some(tail) = self.chunks.back_mut() else { unreachable!("a tail was just made sure of") };
+        let Some(tail) = self.chunks.back_mut() else {
+            unreachable!("a tail was just made sure of")
+        };
         self.bytes += tail.fill(fill);
         if tail.data().is_empty() {
             self.chunks.pop_back();
         }
-        memory
+        source
     }
 
     /// Queues bytes that others send too. Small ones are copied where that saves a write.
-    pub(crate) fn append_shared(&mut self, pool: &BufferPool, bytes: Bytes) -> Memory {
+    pub(crate) fn append_shared(&mut self, memory: &Memory, bytes: Bytes) -> Source {
         let small = bytes.len() <= SHARED_COPY_MAX;
         if bytes.is_empty() {
-            return Memory::Pooled;
+            return Source::Lent;
         }
         if small && !self.chunks.is_empty() {
-            return self.append(pool, bytes.len(), |out| {
+            return self.append(memory, bytes.len(), |out| {
                 out[..bytes.len()].copy_from_slice(&bytes);
                 bytes.len()
             });
         }
         self.bytes += bytes.len();
         self.chunks.push_back(Chunk::Shared(bytes));
-        Memory::Pooled
+        Source::Lent
     }
 
     /// What to send next, in one write.
-    pub(crate) fn front(&self) -> Option<Outgoing<'_>> {
-        self.chunks.front().map(|chunk| Outgoing {
-            bytes: chunk.data(),
-            in_arena: matches!(chunk, Chunk::Pooled(buffer) if buffer.arena_offset().is_some()),
-        })
+    pub(crate) fn front(&self) -> Option<&[u8]> {
+        self.chunks.front().map(Chunk::data)
     }
 
     /// The kernel has the front, until [`Self::sent`].
@@ -167,7 +178,9 @@ impl OutQueue {
     /// The kernel took so many bytes of the front and is done with it. Returns whether that was all of it.
     pub(crate) fn sent(&mut self, bytes: usize) -> bool {
         self.front_is_out = false;
-        let Some(front) = self.chunks.front_mut() else { return true };
+        let Some(front) = self.chunks.front_mut() else {
+            return true;
+        };
         front.consume(bytes);
         self.bytes -= bytes;
         let whole = front.data().is_empty();
@@ -177,24 +190,20 @@ impl OutQueue {
         whole
     }
 
-
     fn tail_has(&mut self, bytes: usize) -> bool {
         let taken = self.front_is_out && self.chunks.len() == 1;
         !taken && self.chunks.back_mut().is_some_and(|tail| tail.spare() >= bytes)
     }
 
     /// Memory for at least `bytes`; the more is queued already, the more at once, so that few writes carry much.
-    fn fresh(&self, pool: &BufferPool, bytes: usize) -> Chunk {
+    fn fresh(&self, memory: &Memory, bytes: usize) -> Chunk {
         let generous = match self.bytes {
             0 => BufferClass::Small,
             1..=16_384 => BufferClass::Medium,
             _ => BufferClass::Large,
         };
         let generous = generous.bytes().max(bytes);
-        let pooled = pool
-            .check_out(generous)
-            .or_else(|| if generous > bytes { pool.check_out(bytes) } else { None });
-        pooled.map_or_else(
+        memory.for_reply(bytes, generous).map_or_else(
             || Chunk::Beyond {
                 memory: vec![0; bytes.max(BufferClass::Small.bytes())].into_boxed_slice(),
                 start: 0,
@@ -208,14 +217,20 @@ impl OutQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffers::BufferPoolConfig;
+    use crate::buffers::{BufferPool, BufferPoolConfig};
 
-    fn pool(small: u32, heap_max: u32) -> BufferPool {
-        BufferPool::new(&BufferPoolConfig { small, medium: 1, large: 0, heap_max }).expect("a small arena is mapped")
+    fn memory(small: u32) -> Memory {
+        let config = BufferPoolConfig {
+            small,
+            medium: 1,
+            large: 0,
+            heap_max: 0,
+        };
+        Memory::new(BufferPool::new(&config).expect("a small arena is mapped")).expect("so are the reserves")
     }
 
-    fn put(queue: &mut OutQueue, pool: &BufferPool, text: &[u8]) -> Memory {
-        queue.append(pool, text.len(), |out| {
+    fn put(queue: &mut OutQueue, memory: &Memory, text: &[u8]) -> Source {
+        queue.append(memory, text.len(), |out| {
             out[..text.len()].copy_from_slice(text);
             text.len()
         })
@@ -224,7 +239,7 @@ mod tests {
     fn taken(queue: &mut OutQueue) -> Vec<u8> {
         let mut all = Vec::new();
         while let Some(front) = queue.front() {
-            let bytes = front.bytes.to_vec();
+            let bytes = front.to_vec();
             queue.sent(bytes.len());
             all.extend(bytes);
         }
@@ -233,20 +248,20 @@ mod tests {
 
     #[test]
     fn answers_of_one_turn_leave_in_one_write() {
-        let (pool, mut queue) = (pool(4, 0), OutQueue::default());
-        put(&mut queue, &pool, b"one");
-        put(&mut queue, &pool, b"two");
-        assert_eq!(queue.front().expect("something is queued").bytes, b"onetwo");
+        let (memory, mut queue) = (memory(4), OutQueue::default());
+        put(&mut queue, &memory, b"one");
+        put(&mut queue, &memory, b"two");
+        assert_eq!(queue.front().expect("something is queued"), b"onetwo");
         assert!(queue.has_one_chunk());
     }
 
     #[test]
     fn nothing_is_put_behind_what_the_kernel_has() {
-        let (pool, mut queue) = (pool(4, 0), OutQueue::default());
-        put(&mut queue, &pool, b"one");
+        let (memory, mut queue) = (memory(4), OutQueue::default());
+        put(&mut queue, &memory, b"one");
         queue.hand_out();
-        put(&mut queue, &pool, b"two");
-        assert_eq!(queue.front().expect("something is queued").bytes, b"one");
+        put(&mut queue, &memory, b"two");
+        assert_eq!(queue.front().expect("something is queued"), b"one");
         assert!(queue.sent(3));
         assert_eq!(taken(&mut queue), b"two");
         assert_eq!(queue.bytes(), 0);
@@ -254,13 +269,13 @@ mod tests {
 
     #[test]
     fn order_is_kept_between_own_and_shared_bytes() {
-        let (pool, mut queue) = (pool(4, 0), OutQueue::default());
+        let (memory, mut queue) = (memory(4), OutQueue::default());
         let large = Bytes::from(vec![b'x'; SHARED_COPY_MAX + 1]);
-        queue.append_shared(&pool, Bytes::from_static(b"first"));
-        put(&mut queue, &pool, b"one");
-        queue.append_shared(&pool, Bytes::from_static(b"two"));
-        queue.append_shared(&pool, large.clone());
-        put(&mut queue, &pool, b"three");
+        queue.append_shared(&memory, Bytes::from_static(b"first"));
+        put(&mut queue, &memory, b"one");
+        queue.append_shared(&memory, Bytes::from_static(b"two"));
+        queue.append_shared(&memory, large.clone());
+        put(&mut queue, &memory, b"three");
         let expected = [b"firstonetwo".as_slice(), &large, b"three"].concat();
         assert_eq!(queue.bytes(), expected.len());
         assert_eq!(taken(&mut queue), expected);
@@ -268,30 +283,33 @@ mod tests {
 
     #[test]
     fn short_write_leaves_the_rest_in_front() {
-        let (pool, mut queue) = (pool(4, 0), OutQueue::default());
-        put(&mut queue, &pool, b"onetwo");
+        let (memory, mut queue) = (memory(4), OutQueue::default());
+        put(&mut queue, &memory, b"onetwo");
         queue.hand_out();
         assert!(!queue.sent(3));
-        put(&mut queue, &pool, b"three");
+        put(&mut queue, &memory, b"three");
         assert_eq!(taken(&mut queue), b"twothree");
     }
 
     #[test]
     fn answer_is_written_beyond_an_exhausted_pool_and_told() {
-        let (pool, mut queue) = (pool(1, 0), OutQueue::default());
+        let (memory, mut queue) = (memory(1), OutQueue::default());
         let small = vec![1; BufferClass::Small.bytes()];
-        assert_eq!(put(&mut queue, &pool, &small), Memory::Pooled);
-        assert_eq!(put(&mut queue, &pool, &small), Memory::Pooled);
-        assert_eq!(put(&mut queue, &pool, &vec![2; 20_000]), Memory::Beyond);
-        assert_eq!(taken(&mut queue).len(), 2 * small.len() + 20_000);
+        let mut lent = 0;
+        while put(&mut queue, &memory, &small) == Source::Lent {
+            lent += 1;
+            assert!(lent < 1000, "reserves are bounded");
+        }
+        assert_eq!(taken(&mut queue).len(), (lent + 1) * small.len());
+        assert_eq!(put(&mut queue, &memory, &small), Source::Lent);
     }
 
     #[test]
     fn nothing_written_leaves_nothing_queued() {
-        let (pool, mut queue) = (pool(1, 0), OutQueue::default());
-        queue.append(&pool, 100, |_| 0);
-        queue.append_shared(&pool, Bytes::new());
+        let (memory, mut queue) = (memory(1), OutQueue::default());
+        queue.append(&memory, 100, |_| 0);
+        queue.append_shared(&memory, Bytes::new());
         assert!(queue.is_empty());
-        assert!(pool.check_out(4096).is_some());
+        assert!(!memory.is_short());
     }
 }

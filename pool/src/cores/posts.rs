@@ -84,11 +84,20 @@ impl<M> Posts<M> {
                 (to != from).then(|| {
                     let (producer, consumer) = queue(POSTS_MAX);
                     receiving[to].push(consumer);
-                    Outlet { producer, waker: waker.clone(), backlog: VecDeque::new(), touched: false }
+                    Outlet {
+                        producer,
+                        waker: waker.clone(),
+                        backlog: VecDeque::new(),
+                        touched: false,
+                    }
                 })
             };
             let outlets = wakers.iter().enumerate().map(outlet).collect();
-            sending.push(Self { outlets, own: VecDeque::new(), held_back: 0 });
+            sending.push(Self {
+                outlets,
+                own: VecDeque::new(),
+                held_back: 0,
+            });
         }
         sending.into_iter().zip(receiving).collect()
     }
@@ -103,7 +112,9 @@ impl<M> Posts<M> {
 
     /// Hands a connection to another core; gives it back where `to` is this one.
     pub(crate) fn hand(&mut self, to: CoreIndex, handed: Handed) -> Option<Handed> {
-        let Some(outlet) = &mut self.outlets[usize::from(to.0)] else { return Some(handed) };
+        let Some(outlet) = &mut self.outlets[usize::from(to.0)] else {
+            return Some(handed);
+        };
         self.held_back += usize::from(!outlet.push(Parcel::Connection(handed)));
         None
     }
@@ -153,7 +164,10 @@ mod tests {
 
     #[test]
     fn order_is_kept_through_a_full_queue() {
-        let wakers = [Waker::new().expect("an eventfd"), Waker::new().expect("an eventfd")];
+        let wakers = [
+            Waker::new().expect("an eventfd"),
+            Waker::new().expect("an eventfd"),
+        ];
         let mut matrix = Posts::<usize>::matrix(&wakers);
         let (_, mut receiving) = matrix.pop().expect("two cores");
         let (mut posts, _) = matrix.pop().expect("two cores");

@@ -6,8 +6,13 @@ use super::core_loop::CoreLoop;
 use super::inflow::{FRAME_BYTES_MAX, Taken, UNHANDLED_BYTES_MAX};
 use super::out_queue::OUT_PAUSE_BYTES;
 use super::slots::{Inbound, SLOT_BYTES};
+use super::timers::Timer;
 use crate::handler::{CloseReason, ConnectionId, Handler, Received};
 use crate::turn::Turn;
+use std::time::{Duration, Instant};
+
+/// How long a peer may hold memory without using it while others lack some.
+const HOLD_MAX: Duration = Duration::from_secs(5);
 
 /// What became of a connection's unhandled bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +59,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// No more bytes come: what came before is handled first, then the connection ends for `reason`.
     pub(super) fn no_more_comes(&mut self, id: ConnectionId, reason: CloseReason) {
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         connection.ended = Some(reason);
         match connection.stage {
             Stage::Open if !connection.waiting && !connection.paused => self.pump(id),
@@ -78,7 +85,10 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 self.want_bytes(id);
             }
         }
-        self.desk.stats().connections_waiting.set(self.waiting.len() as u64);
+        self.desk
+            .stats()
+            .connections_waiting
+            .set(self.waiting.len() as u64);
     }
 
     /// The out-queue got shorter: a connection that waited for this goes on in the next turn.
@@ -101,37 +111,55 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         }
     }
 
-    /// Arms the receives of this turn. Where no slot is free they stay for the next.
+    /// Arms the receives of this turn. While slots are scarce only as many as there are slots, so that the others need
+    /// not be told in vain: they have their turn next.
     pub(super) fn arm_receives(&mut self) {
         if self.rearm.is_empty() {
             return;
         }
-        for id in std::mem::take(&mut self.rearm) {
-            let Some(connection) = self.desk.connections.get_mut(id) else { continue };
-            connection.rearm = false;
-            let wanted = match connection.stage {
-                Stage::Open => {
-                    !connection.paused
-                        && !(connection.flooding && connection.inflow.has_more())
-                        && connection.inflow.unhandled() < UNHANDLED_BYTES_MAX
-                }
-                // What comes is thrown away; only the end of it is waited for.
-                Stage::Lingering => true,
-                _ => false,
-            };
-            if !wanted || connection.receiving || connection.ended.is_some() {
-                continue;
-            }
-            if self.backend.slots_free() == 0 {
-                connection.rearm = true;
-                self.rearm.push(id);
-                continue;
-            }
-            let how = if connection.flooding { Receive::Once } else { Receive::Many };
-            connection.receiving = true;
-            let fd = connection.fd();
-            self.backend.receive(id, fd, how);
+        let mut most = if self.scarce {
+            self.backend.slots_free()
+        } else {
+            usize::MAX
+        };
+        let mut rearm = std::mem::take(&mut self.rearm).into_iter();
+        while most > 0
+            && let Some(id) = rearm.next()
+        {
+            most -= usize::from(self.arm_receive(id));
         }
+        self.rearm.extend(rearm);
+        self.scarce = !self.rearm.is_empty();
+        self.ready |= self.scarce && self.backend.slots_free() > 0;
+    }
+
+    /// Arms a connection's receive, if bytes are wanted.
+    fn arm_receive(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return false;
+        };
+        connection.rearm = false;
+        let wanted = match connection.stage {
+            Stage::Open => {
+                let outruns = connection.flooding && connection.inflow.has_more();
+                !connection.paused && !outruns && connection.inflow.unhandled() < UNHANDLED_BYTES_MAX
+            }
+            // What comes is thrown away; only the end of it is waited for.
+            Stage::Lingering => true,
+            _ => false,
+        };
+        if !wanted || connection.receiving || connection.ended.is_some() {
+            return false;
+        }
+        let how = if connection.flooding {
+            Receive::Once
+        } else {
+            Receive::Many
+        };
+        connection.receiving = true;
+        let fd = connection.fd();
+        self.backend.receive(id, fd, how);
+        true
     }
 
     /// Shows the handler what there is, until it yields or nothing is left.
@@ -141,7 +169,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 break pumped;
             }
         };
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         match pumped {
             Pumped::Dry => {
                 if let Some(reason) = connection.ended {
@@ -158,15 +188,19 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// Shows the handler the oldest bytes once. `None` means: go on.
     fn show(&mut self, id: ConnectionId) -> Option<Pumped> {
-        let over = self.desk.posts.is_over() || self.is_exhausted();
-        let Some(connection) = self.desk.connections.open_mut(id) else { return Some(Pumped::Closed) };
+        let (over, memory) = (self.desk.posts.is_over(), &self.desk.memory);
+        let Some(connection) = self.desk.connections.open_mut(id) else {
+            return Some(Pumped::Closed);
+        };
         if connection.out.bytes() >= OUT_PAUSE_BYTES {
             return Some(Pumped::Paused);
         }
-        if over && connection.inflow.unhandled() > 0 {
+        // While memory is short, only who has read all answers gets another from the reserve.
+        let unanswerable = memory.is_short() && (!connection.out.is_empty() || memory.is_exhausted());
+        if (over || unanswerable) && connection.inflow.unhandled() > 0 {
             return Some(Pumped::Starved);
         }
-        let view = match connection.inflow.take(&self.desk.pool, &mut self.backend) {
+        let view = match connection.inflow.take(memory, &mut self.backend) {
             Taken::View(view) => view,
             Taken::Nothing => return Some(Pumped::Dry),
             Taken::NoMemory => return Some(Pumped::Starved),
@@ -182,9 +216,15 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 (shown, false)
             }
         };
-        let pool = &self.desk.pool;
-        let Some(connection) = self.desk.connections.get_mut(id) else { return Some(Pumped::Closed) };
-        let freed = connection.inflow.put_back(view, consumed, more, pool, &mut self.backend);
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return Some(Pumped::Closed);
+        };
+        if consumed > 0 {
+            connection.handled = self.now;
+        }
+        let freed = connection
+            .inflow
+            .put_back(view, consumed, more, &self.desk.memory, &mut self.backend);
         if !more && consumed == 0 && shown >= FRAME_BYTES_MAX {
             self.desk.close(id, CloseReason::Handler);
             return Some(Pumped::Closed);
@@ -194,14 +234,6 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             (true, true) => Some(Pumped::Yielded),
             (true, false) => None,
         }
-    }
-
-    /// Whether the pool has nothing to answer from. Looked at again each time, once it was so.
-    fn is_exhausted(&mut self) -> bool {
-        if self.desk.exhausted {
-            self.desk.exhausted = self.desk.pool.check_out(SLOT_BYTES).is_none();
-        }
-        self.desk.exhausted
     }
 
     /// Puts a connection into the list of those whose bytes wait; `ready` says that the next turn can serve it.
@@ -219,11 +251,13 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
     /// bytes fit nowhere else is too slow.
     fn make_way(&mut self, id: ConnectionId) {
         let scarce = self.backend.slots_free() < self.backend.slots() / 2;
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         if !connection.inflow.holds_slots() || !(connection.paused || scarce) {
             return;
         }
-        let freed = connection.inflow.evacuate(&self.desk.pool, &mut self.backend);
+        let freed = connection.inflow.evacuate(&self.desk.memory, &mut self.backend);
         if !freed && connection.paused {
             self.desk.doom(id, CloseReason::Slow);
         }
@@ -231,7 +265,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// Stops a receive that brings more than is handled.
     fn hold_back(&mut self, id: ConnectionId) {
-        let Some(connection) = self.desk.connections.open_mut(id) else { return };
+        let Some(connection) = self.desk.connections.open_mut(id) else {
+            return;
+        };
         if !connection.receiving {
             self.want_bytes(id);
         } else if !connection.stopping
@@ -241,6 +277,36 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             let fd = connection.fd();
             self.desk.stats().receives_paused.add(1);
             self.backend.stop_receiving(id, fd);
+        }
+    }
+
+    /// Sets a timer once memory was short.
+    pub(super) fn look_for_shortage(&mut self) {
+        if !self.reclaiming && self.desk.memory.take_was_short() {
+            self.reclaiming = true;
+            self.timers.set(self.now + HOLD_MAX, Timer::Reclaim);
+        }
+    }
+
+    /// Where memory is still short, ends those who hold some for nothing: half a frame whose end does not come, or
+    /// answers that are not read. Who waits for us is spared.
+    pub(super) fn reclaim(&mut self) {
+        self.reclaiming = false;
+        if !self.desk.memory.take_was_short() {
+            return;
+        }
+        for id in self.desk.connections.ids() {
+            let Some(connection) = self.desk.connections.get_mut(id) else {
+                continue;
+            };
+            let since = |at: Instant| self.now.saturating_duration_since(at);
+            let half_a_frame = connection.inflow.unhandled() > 0
+                && !connection.waiting
+                && !connection.paused
+                && since(connection.handled) >= HOLD_MAX;
+            if half_a_frame || (connection.blocked && since(connection.progress) >= HOLD_MAX) {
+                self.desk.doom(id, CloseReason::Slow);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use super::backend::Backend;
 use super::connection::Connections;
 use super::core_loop::{CoreLoop, Inbox};
 use super::desk::Desk;
+use super::memory::Memory;
 use super::posts::Posts;
 use super::{IoChoice, IoInUse, IoKind};
 use crate::buffers::{BufferPool, BufferPoolConfig, RECEIVE_SMALL};
@@ -38,7 +39,7 @@ pub(super) type Ready = io::Result<(IoKind, String)>;
 
 /// A core's way to move bytes.
 enum Chosen {
-    Ring(RingBackend),
+    Ring(Box<RingBackend>),
     Epoll(EpollBackend),
 }
 
@@ -48,32 +49,36 @@ impl<M: Send + 'static> Seat<M> {
         if let Some(processor) = self.processor
             && !core_affinity::set_for_current(processor)
         {
-            tracing::warn!(core = self.core.0, processor = processor.id, "the thread could not be pinned");
+            tracing::warn!(
+                core = self.core.0,
+                processor = processor.id,
+                "the thread could not be pinned"
+            );
         }
         let made = BufferPool::new(&self.buffers).and_then(|pool| {
             let (chosen, told) = self.choose(&pool)?;
-            Ok((pool, chosen, told))
+            Ok((Memory::new(pool.clone())?, pool.counters(), chosen, told))
         });
         // Who receives this waits for it; where it gave up, the service stops anyway.
-        let (pool, chosen) = match made {
-            Ok((pool, chosen, told)) => {
+        let (memory, chosen) = match made {
+            Ok((memory, counters, chosen, told)) => {
                 let kind = match chosen {
                     Chosen::Ring(_) => IoKind::Uring,
                     Chosen::Epoll(_) => IoKind::Epoll,
                 };
+                // Set once: nobody else has this core's entry.
+                let _ = self.stats[usize::from(self.core.0)].buffers.set(counters);
                 let _ = ready.send(Ok((kind, told)));
-                (pool, chosen)
+                (memory, chosen)
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
             }
         };
-        // Set once: nobody else has this core's entry.
-        let _ = self.stats[usize::from(self.core.0)].buffers.set(pool.counters());
         match chosen {
-            Chosen::Ring(backend) => self.serve(backend, handler, pool),
-            Chosen::Epoll(backend) => self.serve(backend, handler, pool),
+            Chosen::Ring(backend) => self.serve(*backend, handler, memory),
+            Chosen::Epoll(backend) => self.serve(backend, handler, memory),
         }
     }
 
@@ -81,7 +86,7 @@ impl<M: Send + 'static> Seat<M> {
         let slots = receive_slots(self.buffers.small);
         if self.kind == IoKind::Uring {
             match RingBackend::open(pool, slots, self.core, Arc::clone(&self.stats)) {
-                Ok((ring, told)) => return Ok((Chosen::Ring(ring), told)),
+                Ok((ring, told)) => return Ok((Chosen::Ring(Box::new(ring)), told)),
                 Err(error) if self.choice == IoChoice::Uring => return Err(error),
                 Err(error) => {
                     tracing::warn!(core = self.core.0, reason = %error, "this core has no ring, epoll moves its bytes");
@@ -93,17 +98,23 @@ impl<M: Send + 'static> Seat<M> {
         Ok((Chosen::Epoll(EpollBackend::new(pool, slots)?), String::new()))
     }
 
-    fn serve<H: Handler<Mail = M>>(self, backend: impl Backend, handler: H, pool: BufferPool) {
+    fn serve<H: Handler<Mail = M>>(self, backend: impl Backend, handler: H, memory: Memory) {
         let desk = Desk {
             core: self.core,
             connections: Connections::default(),
-            pool,
+            memory,
             posts: self.posts,
             dirty: Vec::new(),
-            exhausted: false,
             all_stats: self.stats,
         };
-        let core = CoreLoop::new(backend, handler, desk, self.inbox, self.listeners, self.connections_max);
+        let core = CoreLoop::new(
+            backend,
+            handler,
+            desk,
+            self.inbox,
+            self.listeners,
+            self.connections_max,
+        );
         if let Err(error) = core.run() {
             tracing::error!(core = self.core.0, %error, "the core ends: the kernel refuses to wait");
         }
@@ -114,7 +125,11 @@ impl<M: Send + 'static> Seat<M> {
 fn receive_slots(small: u32) -> u16 {
     let quarter = (small / 4).max(1);
     let power = 1 << quarter.ilog2();
-    (if small >= 2 * RECEIVE_SMALL { RECEIVE_SMALL } else { power.min(RECEIVE_SMALL) }) as u16
+    (if small >= 2 * RECEIVE_SMALL {
+        RECEIVE_SMALL
+    } else {
+        power.min(RECEIVE_SMALL)
+    }) as u16
 }
 
 /// Waits for all cores and puts together what they say.
@@ -139,13 +154,22 @@ mod tests {
 
     #[test]
     fn receive_slots_leave_buffers_to_answer_from() {
-        assert_eq!([SMALL_MIN, 16, 64, 100, 144, 16_384].map(receive_slots), [2, 4, 16, 16, 64, 64]);
-        assert_eq!(receive_slots(BufferPoolConfig::DEFAULT.small), RECEIVE_SMALL as u16);
+        assert_eq!(
+            [SMALL_MIN, 16, 64, 100, 144, 16_384].map(receive_slots),
+            [2, 4, 16, 16, 64, 64]
+        );
+        assert_eq!(
+            receive_slots(BufferPoolConfig::DEFAULT.small),
+            RECEIVE_SMALL as u16
+        );
     }
 
     #[test]
     fn what_cores_say_stands_in_the_reason_once() {
-        let planned = IoInUse { kind: IoKind::Uring, reason: "asked for".to_owned() };
+        let planned = IoInUse {
+            kind: IoKind::Uring,
+            reason: "asked for".to_owned(),
+        };
         let said = || Ok((IoKind::Uring, "buffers are registered".to_owned()));
         let agreed = agree(planned.clone(), [said(), said()].into_iter()).expect("both are ready");
         assert_eq!(agreed.reason, "asked for; buffers are registered");

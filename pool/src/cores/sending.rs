@@ -35,7 +35,10 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             }
             let fd = connection.fd();
             let Some(front) = connection.out.front() else {
-                return if let Some(reason) = closing { self.finish(id, reason) };
+                if let Some(reason) = closing {
+                    self.finish(id, reason);
+                }
+                return;
             };
             // The end of a connection, the next piece, or its next bytes may hang on the completion. Otherwise it need
             // not end a sleep.
@@ -57,7 +60,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// The kernel is done with a write.
     pub(super) fn sent(&mut self, id: ConnectionId, result: Result<usize, i32>) {
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         connection.sending = false;
         match result {
             Ok(bytes) => self.took(id, bytes),
@@ -81,7 +86,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// A stall timer fired.
     pub(super) fn look_for_stall(&mut self, id: ConnectionId) {
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         connection.stall_timer = false;
         if !connection.blocked {
             return;
@@ -97,7 +104,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     fn took(&mut self, id: ConnectionId, bytes: usize) {
         let stats = &self.desk.all_stats[usize::from(self.desk.core.0)];
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         connection.progress = self.now;
         stats.bytes_sent.add(bytes as u64);
         if !connection.out.sent(bytes) {
@@ -116,7 +125,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
     /// The kernel takes nothing now.
     fn block(&mut self, id: ConnectionId) {
         self.desk.stats().sends_blocked.add(1);
-        let Some(connection) = self.desk.connections.get_mut(id) else { return };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
         if matches!(connection.stage, Stage::Ending | Stage::Lingering) {
             return;
         }

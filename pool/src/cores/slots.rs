@@ -18,7 +18,11 @@ pub(crate) struct Inbound {
 impl Inbound {
     pub(crate) fn new(slot: u16, bytes: usize) -> Self {
         assert!(bytes <= SLOT_BYTES, "a slot holds what the kernel put into it");
-        Self { slot, start: 0, end: bytes as u16 }
+        Self {
+            slot,
+            start: 0,
+            end: bytes as u16,
+        }
     }
 
     pub(crate) fn slot(&self) -> u16 {
@@ -55,12 +59,21 @@ impl Slots {
         let mut buffers = Vec::with_capacity(count.into());
         for _ in 0..count {
             let buffer = pool.check_out(SLOT_BYTES).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::OutOfMemory, "the pool has fewer small buffers than receive slots")
+                io::Error::new(
+                    io::ErrorKind::OutOfMemory,
+                    "the pool has fewer small buffers than receive slots",
+                )
             })?;
             buffers.push(buffer);
         }
-        let starts = buffers.iter_mut().map(|buffer| buffer.spare_mut().as_mut_ptr()).collect();
-        Ok(Self { starts, _buffers: buffers })
+        let starts = buffers
+            .iter_mut()
+            .map(|buffer| buffer.spare_mut().as_mut_ptr())
+            .collect();
+        Ok(Self {
+            starts,
+            _buffers: buffers,
+        })
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Linger(ConnectionId),
     /// Accept again on this listener after a failure.
     Accept(u16),
+    /// Look for those who hold memory that others lack.
+    Reclaim,
 }
 
 /// All timers of a core. A timer for a connection that is gone does nothing when it fires.

@@ -62,7 +62,10 @@ mod tests {
 
     #[test]
     fn every_operation_comes_back_as_it_was() {
-        let id = ConnectionId { slot: SLOTS_MAX - 1, generation: u32::MAX };
+        let id = ConnectionId {
+            slot: SLOTS_MAX - 1,
+            generation: u32::MAX,
+        };
         for operation in [
             Operation::Wake,
             Operation::Accept(u16::MAX),

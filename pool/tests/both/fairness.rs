@@ -12,7 +12,9 @@ fn flood(mut caller: Caller, bytes: Vec<u8>, stop: &Arc<AtomicBool>) -> std::thr
     let stop = Arc::clone(stop);
     let deadline = Instant::now() + Duration::from_secs(30);
     std::thread::spawn(move || {
-        while !stop.load(Ordering::Relaxed) && Instant::now() < deadline && caller.send_bytes(&bytes).is_ok() {}
+        while !stop.load(Ordering::Relaxed) && Instant::now() < deadline && caller.send_bytes(&bytes).is_ok()
+        {
+        }
     })
 }
 
@@ -23,14 +25,18 @@ fn is_served(service: &Service, rounds: usize) {
     }
 }
 
-pub fn reader_with_a_full_out_queue_is_closed_and_others_are_served(io: IoChoice) {
-    let service = Wanted { cores: 1, ..Wanted::over(io) }.start();
+pub(crate) fn reader_with_a_full_out_queue_is_closed_and_others_are_served(io: IoChoice) {
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
     let mut idle = Caller::unix(&service);
     let mut pusher = Caller::unix(&service);
     idle.echoes(b"open");
     // Pushes that nobody asked for are no reason to wait for the reader: the bound of its out-queue ends it.
     for _ in 0..100 {
-        pusher.send(verb::SHARE, &[1; 50_000]);
+        pusher.send(verb::SHARE, &vec![1; 50_000]);
         assert_eq!(pusher.answer().len(), 50_000);
     }
     eventually("the reader is closed", || service.closed(CloseReason::Slow) == 1);
@@ -42,39 +48,65 @@ pub fn reader_with_a_full_out_queue_is_closed_and_others_are_served(io: IoChoice
     });
 }
 
-pub fn reader_that_stalls_is_closed_after_ten_seconds(io: IoChoice) {
-    let service = Wanted { cores: 1, ..Wanted::over(io) }.start();
+pub(crate) fn reader_that_stalls_is_closed_after_ten_seconds(io: IoChoice) {
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
     let mut stalled = Caller::unix(&service);
     let start = Instant::now();
     stalled.send(verb::PAGES, &1_500_000_u32.to_le_bytes());
     while service.closed(CloseReason::Slow) == 0 {
         is_served(&service, 1);
-        assert!(start.elapsed() < Duration::from_secs(13), "it should be closed by now");
+        assert!(
+            start.elapsed() < Duration::from_secs(13),
+            "it should be closed by now"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(start.elapsed() > Duration::from_secs(9), "it had {:?} only", start.elapsed());
+    assert!(
+        start.elapsed() > Duration::from_secs(9),
+        "it had {:?} only",
+        start.elapsed()
+    );
     assert!(stalled.is_closed());
 }
 
-pub fn flood_of_frames_leaves_turns_for_others(io: IoChoice) {
-    let service = Wanted { cores: 1, ..Wanted::over(io) }.start();
+pub(crate) fn flood_of_frames_leaves_turns_for_others(io: IoChoice) {
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
     let stop = Arc::new(AtomicBool::new(false));
     // Frames that are not answered, so that nothing but the bound of frames holds the flood back.
     let frames: Vec<u8> = frame(verb::WHO, b"").repeat(2000);
-    let floods: Vec<_> = (0..3).map(|_| flood(Caller::tcp(&service), frames.clone(), &stop)).collect();
-    eventually("there are yields", || service.seen.lock().expect("no handler panics").yields > 100);
+    let floods: Vec<_> = (0..3)
+        .map(|_| flood(Caller::tcp(&service), frames.clone(), &stop))
+        .collect();
+    eventually("there are yields", || {
+        service.seen.lock().expect("no handler panics").yields > 100
+    });
     is_served(&service, 200);
     stop.store(true, Ordering::Relaxed);
     for flood in floods {
         flood.join().expect("it stops");
     }
-    assert_eq!(service.seen.lock().expect("no handler panics").shown_after_yield, 0);
+    assert_eq!(
+        service.seen.lock().expect("no handler panics").shown_after_yield,
+        0
+    );
     eventually("all are released", || service.sum("lars_pool_connections") == 0);
 }
 
-pub fn peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end(io: IoChoice) {
+pub(crate) fn peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end(io: IoChoice) {
     const ASKED: usize = 20_000;
-    let service = Wanted { cores: 1, ..Wanted::over(io) }.start();
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
     let mut caller = Caller::unix(&service);
     let mut writer = caller.again();
     let sender = std::thread::spawn(move || {
@@ -93,15 +125,29 @@ pub fn peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end(io: 
     assert_eq!(service.sum("lars_pool_connections_closed_slow_total"), 0);
 }
 
-pub fn exhausted_pool_slows_the_flooding_peers_and_nobody_else(io: IoChoice) {
-    let buffers = BufferPoolConfig { small: 16, medium: 0, large: 0, heap_max: 4 };
-    let service = Wanted { cores: 1, buffers, ..Wanted::over(io) }.start();
+pub(crate) fn exhausted_pool_slows_the_flooding_peers_and_nobody_else(io: IoChoice) {
+    let buffers = BufferPoolConfig {
+        small: 16,
+        medium: 0,
+        large: 0,
+        heap_max: 4,
+    };
+    let service = Wanted {
+        cores: 1,
+        buffers,
+        ..Wanted::over(io)
+    }
+    .start();
     let mut greedy: Vec<Caller> = (0..40).map(|_| Caller::unix(&service)).collect();
     for caller in &mut greedy {
         // The beginning of a frame, long enough to need memory, whose end does not come.
-        caller.send_bytes(&[&60_001_u32.to_le_bytes()[..], b"e", &[5; 30_000]].concat()).expect("the socket takes it");
+        caller
+            .send_bytes(&[&60_001_u32.to_le_bytes()[..], b"e", &vec![5; 30_000]].concat())
+            .expect("the socket takes it");
     }
-    eventually("the pool is exhausted", || service.sum("lars_pool_buffers_exhausted_total") > 0);
+    eventually("the pool is exhausted", || {
+        service.sum("lars_pool_buffers_exhausted_total") > 0
+    });
     is_served(&service, 100);
     // Nobody is closed for it, and everybody is served when memory is back.
     for caller in &mut greedy {
@@ -117,6 +163,6 @@ impl Caller {
     /// The rest of what [`exhausted_pool_slows_the_flooding_peers_and_nobody_else`] began.
     fn end_of_frame(&mut self) {
         let mut writer = self.again();
-        std::thread::spawn(move || writer.send_bytes(&[5; 30_000]));
+        std::thread::spawn(move || writer.send_bytes(&vec![5; 30_000]));
     }
 }

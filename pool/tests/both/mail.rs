@@ -20,22 +20,27 @@ fn ask_the_other_core(io: IoChoice, count: u32) {
     assert_eq!(service.sum("lars_pool_posts_held_back"), 0);
 }
 
-pub fn mail_between_cores_keeps_its_order(io: IoChoice) {
+pub(crate) fn mail_between_cores_keeps_its_order(io: IoChoice) {
     ask_the_other_core(io, 1000);
 }
 
-pub fn more_mail_than_a_queue_holds_arrives_whole(io: IoChoice) {
+pub(crate) fn more_mail_than_a_queue_holds_arrives_whole(io: IoChoice) {
     ask_the_other_core(io, 30_000);
 }
 
-pub fn outside_mail_wakes_a_sleeping_core(io: IoChoice) {
+pub(crate) fn outside_mail_wakes_a_sleeping_core(io: IoChoice) {
     let mut service = Wanted::over(io).start();
     let mut callers = [Caller::unix(&service), Caller::unix(&service)];
-    callers.each_mut().map(|caller| caller.echoes(b"open"));
+    for caller in &mut callers {
+        caller.echoes(b"open");
+    }
     for round in 0..50_u32 {
         let bytes = Bytes::from(frame(verb::ECHO, &round.to_le_bytes()));
         for mailer in &mut service.mailers {
-            assert!(mailer.send(Mail::Share(bytes.clone())).is_ok(), "the queue has room");
+            assert!(
+                mailer.send(Mail::Share(bytes.clone())).is_ok(),
+                "the queue has room"
+            );
         }
         let start = Instant::now();
         for caller in &mut callers {
@@ -45,7 +50,7 @@ pub fn outside_mail_wakes_a_sleeping_core(io: IoChoice) {
     }
 }
 
-pub fn handler_is_called_when_it_asked_to_be(io: IoChoice) {
+pub(crate) fn handler_is_called_when_it_asked_to_be(io: IoChoice) {
     let service = Wanted::over(io).start();
     let mut caller = Caller::unix(&service);
     for milliseconds in [0, 1, 30, 100_u32] {
@@ -53,7 +58,10 @@ pub fn handler_is_called_when_it_asked_to_be(io: IoChoice) {
         assert_eq!(caller.ask(verb::LATER, &milliseconds.to_le_bytes()), b"now");
         let took = start.elapsed();
         let asked = Duration::from_millis(milliseconds.into());
-        assert!(took >= asked && took < asked + Duration::from_millis(500), "{took:?} instead of {asked:?}");
+        assert!(
+            took >= asked && took < asked + Duration::from_millis(500),
+            "{took:?} instead of {asked:?}"
+        );
     }
     // Between its times a core sleeps.
     let turns = service.sum("lars_pool_turns_total");
@@ -61,7 +69,7 @@ pub fn handler_is_called_when_it_asked_to_be(io: IoChoice) {
     assert!(service.sum("lars_pool_turns_total") - turns < 50, "it spins");
 }
 
-pub fn shared_bytes_reach_every_connection(io: IoChoice) {
+pub(crate) fn shared_bytes_reach_every_connection(io: IoChoice) {
     let service = Wanted::over(io).start();
     let mut callers: Vec<Caller> = (0..200).map(|_| Caller::unix(&service)).collect();
     eventually("all are open", || service.sum("lars_pool_connections") == 200);

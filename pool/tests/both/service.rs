@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use lars_pool::mail::Mailer;
 use lars_pool::{
-    Bind, BufferPoolConfig, CloseReason, ConnectionId, CoreIndex, CoreStats, Cores, CoresConfig, Handler, IoChoice,
-    Peer, Plan, Received, Turn,
+    Bind, BufferPoolConfig, CloseReason, ConnectionId, CoreIndex, CoreStats, Cores, CoresConfig, Handler,
+    IoChoice, Peer, Plan, Received, Turn,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,54 +13,63 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Frames handled in one turn; small, so that tests see yields.
-pub const FRAMES_PER_TURN_MAX: usize = 16;
+pub(crate) const FRAMES_PER_TURN_MAX: usize = 16;
+/// What pages need beside their payload.
+const PAGES_MORE: usize = 4096;
 /// A frame is at most this long.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Length and verb.
-pub const HEADER_BYTES: usize = 5;
+pub(crate) const HEADER_BYTES: usize = 5;
 
 /// The verbs of a frame: `length u32, verb u8, payload`. The length counts verb and payload.
-pub mod verb {
-    pub const ECHO: u8 = b'e';
+pub(crate) mod verb {
+    pub(crate) const ECHO: u8 = b'e';
     /// Answers the number of the core.
-    pub const WHERE: u8 = b'w';
+    pub(crate) const WHERE: u8 = b'w';
     /// Answers pid and uid.
-    pub const WHO: u8 = b'i';
+    pub(crate) const WHO: u8 = b'i';
     /// Payload u32: answers as many bytes, in pages of 24 KiB.
-    pub const PAGES: u8 = b'p';
+    pub(crate) const PAGES: u8 = b'p';
     /// Sends the payload to every connection of every core.
-    pub const SHARE: u8 = b's';
+    pub(crate) const SHARE: u8 = b's';
     /// Payload core u16, count u32: asks another core so often, each time answered with a number that grows.
-    pub const ASK: u8 = b'a';
+    pub(crate) const ASK: u8 = b'a';
     /// Payload milliseconds u32: answers so much later.
-    pub const LATER: u8 = b'l';
+    pub(crate) const LATER: u8 = b'l';
     /// Echoes, then closes.
-    pub const CLOSE: u8 = b'c';
+    pub(crate) const CLOSE: u8 = b'c';
 }
 
-pub enum Mail {
-    Ask { core: CoreIndex, connection: ConnectionId, number: u32 },
-    Answer { connection: ConnectionId, number: u32 },
+pub(crate) enum Mail {
+    Ask {
+        core: CoreIndex,
+        connection: ConnectionId,
+        number: u32,
+    },
+    Answer {
+        connection: ConnectionId,
+        number: u32,
+    },
     Share(Bytes),
 }
 
 /// What the handlers saw, for the tests.
 #[derive(Debug, Default)]
-pub struct Seen {
-    pub closed: Vec<CloseReason>,
+pub(crate) struct Seen {
+    pub(crate) closed: Vec<CloseReason>,
     /// A connection was shown bytes again in a turn in which it had yielded.
-    pub shown_after_yield: u32,
-    pub yields: u32,
+    pub(crate) shown_after_yield: u32,
+    pub(crate) yields: u32,
 }
 
-pub struct Echo {
+pub(crate) struct Echo {
     seen: Arc<Mutex<Seen>>,
     connections: BTreeMap<ConnectionId, Peer>,
     later: Vec<(Instant, ConnectionId)>,
     yielded: Option<(ConnectionId, Instant)>,
 }
 
-pub fn frame(verb: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(verb: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32 + 1).to_le_bytes().to_vec();
     bytes.push(verb);
     bytes.extend(payload);
@@ -76,9 +85,7 @@ fn answer(turn: &mut Turn<'_, Mail>, to: ConnectionId, payload: &[u8]) -> bool {
 }
 
 fn u32_at(bytes: &[u8]) -> u32 {
-    bytes
-        .first_chunk()
-        .map_or(0, |chunk| u32::from_le_bytes(*chunk))
+    bytes.first_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
 
 impl Echo {
@@ -114,7 +121,14 @@ impl Echo {
             verb::ASK => {
                 let to = CoreIndex(u16::from_le_bytes([payload[0], payload[1]]));
                 for number in 0..u32_at(&payload[2..]) {
-                    turn.post(to, Mail::Ask { core: turn.core(), connection: from, number });
+                    turn.post(
+                        to,
+                        Mail::Ask {
+                            core: turn.core(),
+                            connection: from,
+                            number,
+                        },
+                    );
                 }
             }
             verb::LATER => {
@@ -140,7 +154,10 @@ impl Handler for Echo {
 
     fn received(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, bytes: &[u8]) -> Received {
         if self.yielded == Some((connection, turn.now())) {
-            self.seen.lock().expect("no test panics with it").shown_after_yield += 1;
+            self.seen
+                .lock()
+                .expect("no test panics with it")
+                .shown_after_yield += 1;
         }
         let (mut consumed, mut frames) = (0, 0);
         loop {
@@ -154,7 +171,11 @@ impl Handler for Echo {
                 self.seen.lock().expect("no test panics with it").yields += 1;
                 return Received::Yield(consumed);
             }
-            if !self.handle(turn, connection, rest[4], &rest[HEADER_BYTES..4 + length]) {
+            let (verb, payload) = (rest[4], &rest[HEADER_BYTES..4 + length]);
+            if verb == verb::PAGES && turn.room(connection) < u32_at(payload) as usize + PAGES_MORE {
+                return Received::Yield(consumed);
+            }
+            if !self.handle(turn, connection, verb, payload) {
                 return Received::Close;
             }
             consumed += 4 + length;
@@ -164,7 +185,11 @@ impl Handler for Echo {
 
     fn mail(&mut self, turn: &mut Turn<'_, Mail>, mail: Mail) {
         match mail {
-            Mail::Ask { core, connection, number } => turn.post(core, Mail::Answer { connection, number }),
+            Mail::Ask {
+                core,
+                connection,
+                number,
+            } => turn.post(core, Mail::Answer { connection, number }),
             Mail::Answer { connection, number } => {
                 answer(turn, connection, &number.to_le_bytes());
             }
@@ -177,8 +202,14 @@ impl Handler for Echo {
     }
 
     fn closed(&mut self, _: &mut Turn<'_, Mail>, connection: ConnectionId, reason: CloseReason) {
-        self.connections.remove(&connection).expect("it was opened and not closed before");
-        self.seen.lock().expect("no test panics with it").closed.push(reason);
+        self.connections
+            .remove(&connection)
+            .expect("it was opened and not closed before");
+        self.seen
+            .lock()
+            .expect("no test panics with it")
+            .closed
+            .push(reason);
     }
 
     fn settle(&mut self, turn: &mut Turn<'_, Mail>) -> Option<Instant> {
@@ -191,30 +222,35 @@ impl Handler for Echo {
 }
 
 /// A running service, listening on a Unix socket and on TCP.
-pub struct Service {
-    pub cores: Option<Cores>,
-    pub path: PathBuf,
-    pub addr: SocketAddr,
-    pub stats: Arc<[CoreStats]>,
-    pub mailers: Vec<Mailer<Mail>>,
-    pub seen: Arc<Mutex<Seen>>,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Service {
+    pub(crate) cores: Option<Cores>,
+    pub(crate) path: PathBuf,
+    pub(crate) addr: SocketAddr,
+    pub(crate) stats: Arc<[CoreStats]>,
+    pub(crate) mailers: Vec<Mailer<Mail>>,
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// What a test wants different.
-pub struct Wanted {
-    pub io: IoChoice,
-    pub cores: u16,
-    pub connections_max: u32,
-    pub buffers: BufferPoolConfig,
+pub(crate) struct Wanted {
+    pub(crate) io: IoChoice,
+    pub(crate) cores: u16,
+    pub(crate) connections_max: u32,
+    pub(crate) buffers: BufferPoolConfig,
 }
 
 impl Wanted {
-    pub fn over(io: IoChoice) -> Self {
-        Self { io, cores: 2, connections_max: 4096, buffers: BufferPoolConfig::DEFAULT }
+    pub(crate) fn over(io: IoChoice) -> Self {
+        Self {
+            io,
+            cores: 2,
+            connections_max: 4096,
+            buffers: BufferPoolConfig::DEFAULT,
+        }
     }
 
-    pub fn plan(&self) -> Plan<Mail> {
+    pub(crate) fn plan(&self) -> Plan<Mail> {
         let mut plan = Plan::new(CoresConfig {
             name: "test",
             io: self.io,
@@ -223,30 +259,43 @@ impl Wanted {
             connections_max: self.connections_max,
         })
         .expect("a plan");
-        plan.set_buffers(self.buffers).expect("buffers within their bounds");
+        plan.set_buffers(self.buffers)
+            .expect("buffers within their bounds");
         plan
     }
 
-    pub fn start(&self) -> Service {
+    pub(crate) fn start(&self) -> Service {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let mut plan = self.plan();
-        plan.listen(&Bind::Unix(path.clone()), 0).expect("the path is free");
-        let addr = plan.listen(&Bind::Tcp(([127, 0, 0, 1], 0).into()), 1).expect("a port is free");
+        plan.listen(&Bind::Unix(path.clone()), 0)
+            .expect("the path is free");
+        let addr = plan
+            .listen(&Bind::Tcp(([127, 0, 0, 1], 0).into()), 1)
+            .expect("a port is free");
         for core in 0..self.cores {
             let own = Bind::Unix(folder.path().join(format!("socket.{core}")));
-            plan.listen_on(CoreIndex(core), &own, 2).expect("the path is free");
+            plan.listen_on(CoreIndex(core), &own, 2)
+                .expect("the path is free");
         }
         let (mailers, stats) = (plan.mailers(), plan.stats());
         let seen = Arc::<Mutex<Seen>>::default();
         let cores = plan.start(echoes(self.cores, &seen)).expect("the cores start");
         let addr = addr.expect("TCP has an address");
-        Service { cores: Some(cores), path, addr, stats, mailers, seen, folder }
+        Service {
+            cores: Some(cores),
+            path,
+            addr,
+            stats,
+            mailers,
+            seen,
+            folder,
+        }
     }
 }
 
 /// A handler for each core.
-pub fn echoes(cores: u16, seen: &Arc<Mutex<Seen>>) -> Vec<Echo> {
+pub(crate) fn echoes(cores: u16, seen: &Arc<Mutex<Seen>>) -> Vec<Echo> {
     let echo = |_| Echo {
         seen: Arc::clone(seen),
         connections: BTreeMap::new(),
@@ -258,23 +307,23 @@ pub fn echoes(cores: u16, seen: &Arc<Mutex<Seen>>) -> Vec<Echo> {
 
 impl Service {
     /// The sum of a figure over all cores.
-    pub fn sum(&self, name: &str) -> u64 {
+    pub(crate) fn sum(&self, name: &str) -> u64 {
         let of_core = |stats: &CoreStats| stats.value(name).expect("a figure of this name");
         self.stats.iter().map(of_core).sum()
     }
 
-    pub fn closed(&self, reason: CloseReason) -> usize {
+    pub(crate) fn closed(&self, reason: CloseReason) -> usize {
         let seen = self.seen.lock().expect("no handler panics with it");
         seen.closed.iter().filter(|closed| **closed == reason).count()
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.cores.take().expect("it is stopped once").stop();
     }
 }
 
 /// Waits until `condition` holds, for at most ten seconds.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "not within ten seconds: {what}");
