@@ -1,4 +1,5 @@
 //! The bytes of the protocol: frozen, survived, bounded, and drawn as docs/PROTOCOL.md says.
+mod document;
 mod golden;
 mod hostile;
 mod largest;
