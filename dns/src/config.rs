@@ -1,17 +1,19 @@
 //! `[dns]` of the configuration: every key with its default, unit and range.
 
 use lars_pool::IoChoice;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// `[dns]`. Every key may be left out.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DnsConfig {
     /// Address that agents and tools connect to, `IP:PORT`; port 0 takes a free one. Default `127.0.0.1:7778`.
     pub listen: SocketAddr,
-    /// Whether `listen` may be an address that other machines reach, although links are neither encrypted nor
+    /// Where `/metrics`, `/healthz` and `/readyz` are served when dns runs by itself. Default `127.0.0.1:7782`.
+    pub admin_listen: SocketAddr,
+    /// Whether the two may be addresses that other machines reach, although links are neither encrypted nor
     /// authenticated yet. Default false.
     pub insecure: bool,
     /// How bytes are moved: `auto` (the kernel's ring where it works, else epoll), `uring` or `epoll`. Default `auto`.
@@ -37,6 +39,7 @@ impl Default for DnsConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7778)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7782)),
             insecure: false,
             io: IoChoice::Auto,
             cores: 1,
@@ -53,12 +56,13 @@ impl Default for DnsConfig {
 impl DnsConfig {
     /// Says which key is out of range, and what it may be.
     pub fn check(&self) -> Result<(), String> {
-        if !self.insecure && !self.listen.ip().to_canonical().is_loopback() {
-            return Err(format!(
-                "listen is {}, which other machines may reach: choose a loopback address, or set insecure = true \
-                 where the network is trusted",
-                self.listen
-            ));
+        for (key, addr) in [("listen", self.listen), ("admin_listen", self.admin_listen)] {
+            if !self.insecure && !addr.ip().to_canonical().is_loopback() {
+                return Err(format!(
+                    "{key} is {addr}, which other machines may reach: choose a loopback address, or set insecure = \
+                     true where the network is trusted"
+                ));
+            }
         }
         let ranges = [
             ("cores", u32::from(self.cores), 0, 64),

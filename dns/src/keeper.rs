@@ -25,8 +25,10 @@ const MODULES_READ_MAX: usize = 512;
 enum Stage {
     /// Reads everything for the first time.
     Loading(Loading),
-    /// Looks, reads again what changed, and sweeps.
+    /// Looks, and reads again what changed.
     Watching,
+    /// Reads a slice of the sweep, after a look.
+    Sweeping,
     /// Compares everything with the catalog, page by page; rows up to this id are done.
     Comparing(u64),
 }
@@ -123,6 +125,7 @@ impl Keeper {
                 self.compare_page(store, after).await
             }
             Stage::Watching => self.watch(store).await,
+            Stage::Sweeping => self.sweep_slice(store).await,
         };
         if looked.is_err() {
             self.tracker.lost();
@@ -191,8 +194,9 @@ impl Keeper {
             self.stage = Stage::Comparing(0);
             return Ok(Looked::Busy);
         }
-        self.sweep_slice(store).await?;
-        Ok(Looked::Idle)
+        // In a step of its own, so that what was found so far is pushed first.
+        self.stage = Stage::Sweeping;
+        Ok(Looked::Busy)
     }
 
     async fn read_new_rows(&mut self, store: &mut impl RouteStore, mut after: u64) -> Result<(), StoreError> {
@@ -205,7 +209,8 @@ impl Keeper {
         }
     }
 
-    async fn sweep_slice(&mut self, store: &mut impl RouteStore) -> Result<(), StoreError> {
+    async fn sweep_slice(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
+        self.stage = Stage::Watching;
         let slice = self.sweep.next(self.tracker.rows());
         let rows = store.rows_after(slice.after, slice.rows_max).await?;
         note_bad(&mut self.bad_example, &rows);
@@ -218,7 +223,7 @@ impl Keeper {
             // An empty table was read twice now; one that had rows is believed anyway.
             self.publisher.catalog().set_emptiness_explained();
         }
-        Ok(())
+        Ok(Looked::Idle)
     }
 
     async fn compare_page(&mut self, store: &mut impl RouteStore, after: u64) -> Result<Looked, StoreError> {

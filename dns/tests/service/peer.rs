@@ -10,53 +10,56 @@ use lars_wire::directory::{
     KnownModule, PushAck, RouteDelta, RoutePage, Subscribe, Unsubscribe, route_nodes,
 };
 use lars_wire::{Header, Kind, Message, ModuleId, NodeAddr, NodeState, PREFACE, Route, codec};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-pub struct Peer {
+pub(crate) struct Peer {
     stream: TcpStream,
+    held: HashMap<ModuleId, Whole>,
 }
 
 /// A frame as it arrived.
-pub struct Arrived {
-    pub header: Header,
-    pub body: Vec<u8>,
+pub(crate) struct Arrived {
+    pub(crate) header: Header,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Arrived {
-    pub fn decode<M: Message>(&self) -> M {
+    pub(crate) fn decode<M: Message>(&self) -> M {
         assert_eq!(self.header.kind, M::KIND, "another kind of frame arrived");
         codec::decode(&self.body).expect("dns sends what it should")
     }
 }
 
 /// A route that arrived whole.
-#[derive(Debug)]
-pub struct Whole {
-    pub status: Status,
-    pub instance: u64,
-    pub version: u64,
-    pub hash: u64,
-    pub route: Route,
-    pub sequence: u32,
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub(crate) module: ModuleId,
+    pub(crate) status: Status,
+    pub(crate) instance: u64,
+    pub(crate) version: u64,
+    pub(crate) hash: u64,
+    pub(crate) route: Route,
+    pub(crate) sequence: u32,
 }
 
 impl Whole {
-    pub fn nodes(&self) -> Vec<NodeAddr> {
+    pub(crate) fn nodes(&self) -> Vec<NodeAddr> {
         self.route.nodes().iter().map(|node| node.addr).collect()
     }
 }
 
-pub fn module(cmdid: u32) -> ModuleId {
+pub(crate) fn module(cmdid: u32) -> ModuleId {
     ModuleId::new(1, cmdid)
 }
 
-pub fn node(last: u32) -> NodeAddr {
+pub(crate) fn node(last: u32) -> NodeAddr {
     NodeAddr::from_ipv4_number(0x0a00_0000 + last, 7777)
 }
 
-pub fn put(cmdid: u32, last: u32) -> RouteEdit {
+pub(crate) fn put(cmdid: u32, last: u32) -> RouteEdit {
     RouteEdit::Put(RouteRow {
         module: module(cmdid),
         node: node(last),
@@ -66,14 +69,14 @@ pub fn put(cmdid: u32, last: u32) -> RouteEdit {
     })
 }
 
-pub fn remove(cmdid: u32, last: u32) -> RouteEdit {
+pub(crate) fn remove(cmdid: u32, last: u32) -> RouteEdit {
     RouteEdit::Remove {
         module: module(cmdid),
         node: node(last),
     }
 }
 
-pub fn unknown(cmdid: u32) -> KnownModule {
+pub(crate) fn unknown(cmdid: u32) -> KnownModule {
     KnownModule {
         module: module(cmdid),
         instance: 0,
@@ -84,16 +87,19 @@ pub fn unknown(cmdid: u32) -> KnownModule {
 
 impl Peer {
     /// Connects and says nothing.
-    pub fn silent(addr: SocketAddr) -> Self {
+    pub(crate) fn silent(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).expect("dns listens");
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket option");
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket option");
-        Self { stream }
+        Self {
+            stream,
+            held: HashMap::new(),
+        }
     }
 
     /// Connects and says hello.
-    pub fn connect(addr: SocketAddr) -> Self {
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
         let mut peer = Self::silent(addr);
         peer.write(&PREFACE);
         peer.send(
@@ -108,28 +114,28 @@ impl Peer {
         peer
     }
 
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("dns reads");
     }
 
     /// Writes what the other end may not care to read.
-    pub fn try_write(&mut self, bytes: &[u8]) {
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
 
-    pub fn send<M: Message>(&mut self, message: &M, sequence: u32) {
+    pub(crate) fn send<M: Message>(&mut self, message: &M, sequence: u32) {
         let mut bytes = Vec::new();
         codec::append(message, sequence, &mut bytes).expect("a test's message fits");
         self.write(&bytes);
     }
 
     /// The next frame.
-    pub fn next(&mut self) -> Arrived {
+    pub(crate) fn next(&mut self) -> Arrived {
         self.try_next().expect("dns does not close this connection")
     }
 
     /// The next frame, or none where the connection ends.
-    pub fn try_next(&mut self) -> Option<Arrived> {
+    pub(crate) fn try_next(&mut self) -> Option<Arrived> {
         let mut head = [0; HEADER_BYTES];
         match self.stream.read_exact(&mut head) {
             Ok(()) => {}
@@ -149,20 +155,39 @@ impl Peer {
         Some(Arrived { header, body })
     }
 
-    /// A route of as many pages as it takes; acknowledged.
-    pub fn route(&mut self) -> Whole {
+    /// The next route, whole or as a delta of what is held; acknowledged.
+    pub(crate) fn route(&mut self) -> Whole {
         let whole = self.route_unacknowledged();
-        self.ack(&whole);
+        self.ack_module(whole.module, whole.version);
         whole
     }
 
-    pub fn route_unacknowledged(&mut self) -> Whole {
-        let first = self.next();
-        self.route_from(&first)
+    /// The next route, which must come as a delta; acknowledged.
+    pub(crate) fn delta(&mut self) -> Whole {
+        let arrived = self.next();
+        let whole = self.follow(&arrived.decode());
+        self.ack_module(whole.module, whole.version);
+        whole
     }
 
-    /// A route of which the first page is here.
-    pub fn route_from(&mut self, first: &Arrived) -> Whole {
+    /// The next route, which must come whole; acknowledged.
+    pub(crate) fn whole(&mut self) -> Whole {
+        let arrived = self.next();
+        let whole = self.put_together(&arrived);
+        self.ack_module(whole.module, whole.version);
+        whole
+    }
+
+    pub(crate) fn route_unacknowledged(&mut self) -> Whole {
+        let arrived = self.next();
+        match arrived.header.kind {
+            Kind::RouteDelta => self.follow(&arrived.decode()),
+            _ => self.put_together(&arrived),
+        }
+    }
+
+    /// A route of as many pages as it takes, the first of which is here.
+    fn put_together(&mut self, first: &Arrived) -> Whole {
         let (mut page, mut nodes): (RoutePage, _) = (first.decode(), Vec::new());
         loop {
             assert_eq!(page.first as usize, nodes.len(), "pages come in order");
@@ -179,6 +204,7 @@ impl Peer {
             "the hash is that of what arrived"
         );
         let RoutePage {
+            module,
             status,
             instance,
             version,
@@ -193,23 +219,25 @@ impl Peer {
                 Status::Ok
             }
         );
-        Whole {
+        self.hold(Whole {
+            module,
             status,
             instance,
             version,
             hash,
             route,
             sequence: first.header.sequence,
-        }
+        })
     }
 
-    pub fn delta(&mut self, older: &Whole) -> Whole {
-        let delta: RouteDelta = self.next().decode();
+    fn follow(&mut self, delta: &RouteDelta) -> Whole {
+        let older = &self.held[&delta.module];
         assert_eq!(
             (delta.instance, delta.base),
             (older.instance, older.version),
             "a delta of what is held"
         );
+        assert!(delta.version > delta.base);
         let route = older
             .route
             .with_delta(route_nodes(&delta.zones, &delta.put), &delta.removed);
@@ -218,31 +246,34 @@ impl Peer {
             delta.hash,
             "the delta leads to what dns has"
         );
-        let (version, hash) = (delta.version, delta.hash);
-        let whole = Whole {
+        let RouteDelta {
+            module,
+            instance,
+            version,
+            hash,
+            ..
+        } = *delta;
+        self.hold(Whole {
+            module,
             status: Status::Ok,
-            instance: delta.instance,
+            instance,
             version,
             hash,
             route,
             sequence: 0,
-        };
-        self.ack(&whole);
+        })
+    }
+
+    fn hold(&mut self, whole: Whole) -> Whole {
+        self.held.insert(whole.module, whole.clone());
         whole
     }
 
-    pub fn ack_module(&mut self, module: ModuleId, version: u64) {
+    pub(crate) fn ack_module(&mut self, module: ModuleId, version: u64) {
         self.send(&PushAck { module, version }, 0);
     }
 
-    fn ack(&mut self, whole: &Whole) {
-        // Tests know one module a route; the version alone tells which push is meant.
-        for cmdid in 0..4 {
-            self.ack_module(module(cmdid), whole.version);
-        }
-    }
-
-    pub fn subscribe(&mut self, modules: &[KnownModule]) {
+    pub(crate) fn subscribe(&mut self, modules: &[KnownModule]) {
         self.send(
             &Subscribe {
                 modules: modules.to_vec(),
@@ -251,7 +282,7 @@ impl Peer {
         );
     }
 
-    pub fn unsubscribe(&mut self, cmdids: &[u32]) {
+    pub(crate) fn unsubscribe(&mut self, cmdids: &[u32]) {
         self.send(
             &Unsubscribe {
                 modules: cmdids.iter().map(|cmdid| module(*cmdid)).collect(),
@@ -260,7 +291,7 @@ impl Peer {
         );
     }
 
-    pub fn get_route(&mut self, cmdid: u32) -> Whole {
+    pub(crate) fn get_route(&mut self, cmdid: u32) -> Whole {
         self.send(
             &GetRoute {
                 module: module(cmdid),
@@ -273,7 +304,7 @@ impl Peer {
         whole
     }
 
-    pub fn edit(&mut self, edits: &[RouteEdit]) -> Edited {
+    pub(crate) fn edit(&mut self, edits: &[RouteEdit]) -> Edited {
         self.send(
             &EditRoutes {
                 edits: edits.to_vec(),
@@ -285,17 +316,17 @@ impl Peer {
         answer.decode()
     }
 
-    pub fn list(&mut self, list: ListRoutes) -> RouteRows {
+    pub(crate) fn list(&mut self, list: ListRoutes) -> RouteRows {
         self.send(&list, 12);
         self.next().decode()
     }
 
-    pub fn status(&mut self) -> StatusText {
+    pub(crate) fn status(&mut self) -> StatusText {
         self.send(&GetStatus { version: 1 }, 13);
         self.next().decode()
     }
 
-    pub fn count(&mut self, name: &str) -> u64 {
+    pub(crate) fn count(&mut self, name: &str) -> u64 {
         let status = self.status();
         status
             .counts
@@ -306,7 +337,7 @@ impl Peer {
     }
 
     /// Asserts that nothing more was sent before the answer to a question asked now.
-    pub fn assert_silent(&mut self) {
+    pub(crate) fn assert_silent(&mut self) {
         let status = self.status();
         assert_eq!(
             status.service, "dns",
@@ -315,20 +346,37 @@ impl Peer {
     }
 
     /// Whether nothing arrives for so long.
-    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("a socket option");
-        let silent = self
-            .stream
-            .peek(&mut [0])
-            .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        let silent = loop {
+            match self.stream.peek(&mut [0]) {
+                // A ring that this process has closed may still interrupt its threads.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => break matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                Ok(_) => break false,
+            }
+        };
         self.stream
             .set_read_timeout(Some(DEADLINE))
             .expect("a socket option");
         silent
     }
+
+    /// Asks for the status, and asserts that what comes before its answer says nothing new of what is held.
+    pub(crate) fn assert_nothing_new(&mut self) {
+        self.send(&GetStatus { version: 1 }, 13);
+        loop {
+            let arrived = self.next();
+            if arrived.header.kind == Kind::StatusText {
+                return;
+            }
+            let page: RoutePage = arrived.decode();
+            assert_eq!(page.hash, self.held[&page.module].hash, "the same once more");
+        }
+    }
 }
 
-pub fn known(cmdid: u32, whole: &Whole) -> KnownModule {
+pub(crate) fn known(cmdid: u32, whole: &Whole) -> KnownModule {
     KnownModule {
         module: module(cmdid),
         instance: whole.instance,

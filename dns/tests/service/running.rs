@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What nothing in these tests takes longer than, even on a machine with much else to do.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A store's file in a folder of its own.
-pub struct Store {
+pub(crate) struct Store {
     folder: TempDir,
 }
 
 /// Waits until `condition` holds.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < DEADLINE, "waited too long until {what}");
@@ -27,28 +27,28 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 impl Store {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("lars.sqlite")
     }
 
     /// A dns on it, with its routes loaded.
-    pub fn dns(&self) -> Dns {
+    pub(crate) fn dns(&self) -> Dns {
         self.dns_with(|_| {})
     }
 
-    pub fn dns_with(&self, change: impl FnOnce(&mut DnsConfig)) -> Dns {
+    pub(crate) fn dns_with(&self, change: impl FnOnce(&mut DnsConfig)) -> Dns {
         let dns = self.try_dns(change).expect("dns starts");
         wait_until("dns is ready", || dns.ready());
         dns
     }
 
-    pub fn try_dns(&self, change: impl FnOnce(&mut DnsConfig)) -> Result<Dns, lars_dns::DnsError> {
+    pub(crate) fn try_dns(&self, change: impl FnOnce(&mut DnsConfig)) -> Result<Dns, lars_dns::DnsError> {
         let mut config = DnsConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             pin: false,
@@ -71,7 +71,7 @@ impl Store {
     }
 
     /// Another program's connection to the file.
-    pub fn foreign(&self) -> rusqlite::Connection {
+    pub(crate) fn foreign(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(self.path()).expect("the file is there");
         connection.busy_timeout(DEADLINE).expect("a time-out is set");
         connection
@@ -79,6 +79,6 @@ impl Store {
 }
 
 /// A connection that said hello.
-pub fn connect(dns: &Dns) -> Peer {
+pub(crate) fn connect(dns: &Dns) -> Peer {
     Peer::connect(dns.addr())
 }
