@@ -37,6 +37,20 @@ pub struct Agent {
     remembers: bool,
 }
 
+/// Whether an agent is ready, for those that ask from elsewhere. Clones show the same agent.
+#[derive(Clone)]
+pub struct AgentReadiness {
+    links: Arc<Links>,
+    remembers: bool,
+}
+
+impl AgentReadiness {
+    /// Whether picks can be answered: the disk knew routes, or dns is connected.
+    pub fn ready(&self) -> bool {
+        self.remembers || self.links.dns.is_up()
+    }
+}
+
 impl Agent {
     /// Starts the agent: when this returns, its sockets listen and what the disk remembered is answered.
     pub fn start(
@@ -116,7 +130,15 @@ impl Agent {
 
     /// Whether picks can be answered: the disk knew routes, or dns is connected.
     pub fn ready(&self) -> bool {
-        self.remembers || self.links.dns.is_up()
+        self.readiness().ready()
+    }
+
+    /// The same for those that ask from elsewhere.
+    pub fn readiness(&self) -> AgentReadiness {
+        AgentReadiness {
+            links: Arc::clone(&self.links),
+            remembers: self.remembers,
+        }
     }
 
     /// How bytes are moved, and why.

@@ -1,17 +1,21 @@
 //! `[agent]` of the configuration: every key with its default, unit and range.
 
 use lars_pool::IoChoice;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// `[agent]`. Every key may be left out.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentConfig {
     /// Path of the Unix socket that callers connect to; core N listens at `SOCKET.N` besides. Default `agent.sock`.
     pub socket: PathBuf,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served when the agent runs by itself. Default `127.0.0.1:7781`.
+    pub admin_listen: SocketAddr,
+    /// Whether `admin_listen` may be an address that other machines reach. Default false.
+    pub insecure: bool,
     /// How bytes are moved: `auto` (the kernel's ring where it works, else epoll), `uring` or `epoll`. Default `auto`.
     pub io: IoChoice,
     /// Threads that serve callers; 0 takes min(4, the processors that may be used). 0 to 64, default 0.
@@ -30,6 +34,7 @@ pub struct AgentConfig {
     pub routes_path: PathBuf,
     /// What `ServerCallStatus` names this agent. Left out: the host's first IPv4 address that is not loopback; on a
     /// host with IPv6 alone a number from 240.0.0.0/4 made of that; on a host with loopback alone 127.0.0.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_ip: Option<Ipv4Addr>,
     /// Modules held at a time, shared out evenly over the cores; more are answered as failed. The board reserves
     /// address space for them, not memory. 64 to 1,048,576, default 65,536.
@@ -48,6 +53,8 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             socket: "agent.sock".into(),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7781)),
+            insecure: false,
             io: IoChoice::Auto,
             cores: 0,
             pin: true,
@@ -73,6 +80,13 @@ impl AgentConfig {
         }
         if self.routes_path.as_os_str().is_empty() {
             return Err("routes_path is empty: give the path of a file".to_owned());
+        }
+        if !self.insecure && !self.admin_listen.ip().to_canonical().is_loopback() {
+            return Err(format!(
+                "admin_listen is {}, which other machines may reach: choose a loopback address, or set insecure = \
+                 true where the network is trusted",
+                self.admin_listen
+            ));
         }
         check_addrs("dns", &self.dns)?;
         check_addrs("report", &self.report)?;
@@ -145,6 +159,10 @@ mod tests {
             change(&mut config);
             config.check().expect_err("out of range")
         };
+        assert!(
+            wrong(|config| config.admin_listen = ([0, 0, 0, 0], 1).into())
+                .contains("admin_listen is 0.0.0.0:1")
+        );
         assert!(wrong(|config| config.dns.clear()).contains("dns"));
         assert!(wrong(|config| config.report = vec!["nowhere".to_owned()]).contains("'nowhere'"));
         assert!(wrong(|config| config.modules_max = 1).contains("modules_max is 1"));

@@ -17,7 +17,7 @@ mod mail;
 mod stats;
 mod status;
 
-pub use agent::Agent;
+pub use agent::{Agent, AgentReadiness};
 pub use config::{AgentConfig, core_socket};
 pub use error::AgentError;
 pub use stats::AgentStats;

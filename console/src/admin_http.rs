@@ -72,9 +72,9 @@ async fn serve(
 ) -> io::Result<()> {
     let registry = Arc::new(registry);
     let router = Router::new()
-        .route("/metrics", get(move || async move { metrics(&registry) }))
+        .route("/metrics", get(move || std::future::ready(metrics(&registry))))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || async move { ready(&readiness) }));
+        .route("/readyz", get(move || std::future::ready(ready(&readiness))));
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tokio::select! {
         served = axum::serve(listener, router) => served,
@@ -82,7 +82,7 @@ async fn serve(
     }
 }
 
-fn metrics(registry: &Registry) -> impl IntoResponse {
+fn metrics(registry: &Registry) -> impl IntoResponse + use<> {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, registry) {
         Ok(()) => {

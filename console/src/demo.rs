@@ -9,7 +9,8 @@ use crate::outcome::Failure;
 use crate::signals::EndSignals;
 use crate::up::Up;
 use callers::Callers;
-use lars_client::admin::{Admin, Endpoint};
+use lars_client::Endpoint;
+use lars_client::admin::Admin;
 use lars_wire::ModuleId;
 use lars_wire::NodeState;
 use lars_wire::admin::{RouteEdit, RouteRow};
@@ -34,18 +35,14 @@ pub fn run(up: &Up, signals: &EndSignals, length: Option<Duration>) -> Result<bo
     publish(&mut admin, &cast)?;
     let stored_before = story::stored_calls(up)?;
     let callers = Callers::start(&up.addresses().agent, &cast)?;
-    let mut story = Story::new(up, signals, &cast, &callers)?;
+    let mut story = Story::new(up, signals, &cast, callers);
 
     let ended_early = story.tell()?;
     if !ended_early {
         rest(&mut story, signals, deadline);
     }
-    let outcome = callers.stop()?;
-    let true_to_the_end = if ended_early {
-        true
-    } else {
-        story.settle(&outcome, stored_before)?
-    };
+    let outcome = story.end_calls()?;
+    let true_to_the_end = ended_early || story.settle(&outcome, stored_before)?;
     admin.edit_routes(cast.nodes().iter().map(|node| remove(node.addr())).collect())?;
     Ok(true_to_the_end)
 }

@@ -3,7 +3,7 @@
 use crate::addresses::Addresses;
 use crate::outcome::{Code, Failure};
 use clap::Args;
-use lars_client::admin::Endpoint;
+use lars_client::Endpoint;
 use std::path::PathBuf;
 
 /// The data folder where none is named.

@@ -5,7 +5,8 @@ use super::{print, print_json};
 use crate::find::Find;
 use crate::outcome::{Code, Failure};
 use clap::Args;
-use lars_client::admin::{Admin, Endpoint};
+use lars_client::Endpoint;
+use lars_client::admin::Admin;
 use lars_wire::admin::{LinkState, StatusText};
 use serde_json::{Map, Value, json};
 

@@ -27,7 +27,7 @@ fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize], numeric: &[b
         } else {
             ("", padding.as_str())
         };
-        text.push_str(&format!("{before}{cell}{after}  "));
+        text.extend([before, cell, after, "  "]);
     }
     format!("{}\n", text.trim_end())
 }

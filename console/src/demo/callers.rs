@@ -6,6 +6,7 @@ use crate::outcome::Failure;
 use lars_client::{Call, Client, ClientError, PickError};
 use lars_wire::NodeAddr;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -89,10 +90,10 @@ impl Callers {
     }
 
     /// Ends all callers; every report was taken by the agent when this returns.
-    pub(super) fn stop(self) -> Result<Outcome, Failure> {
+    pub(super) fn stop(&mut self) -> Result<Outcome, Failure> {
         self.ended.store(true, Ordering::Relaxed);
         let mut outcome = Outcome::default();
-        for thread in self.threads {
+        for thread in self.threads.drain(..) {
             let joined = thread
                 .join()
                 .map_err(|_| Failure::other("a demo caller panicked"))?;
@@ -152,13 +153,15 @@ fn make(call: Call, streams: &mut HashMap<NodeAddr, TcpStream>) -> Result<bool, 
 }
 
 fn exchange(node: NodeAddr, streams: &mut HashMap<NodeAddr, TcpStream>) -> io::Result<u8> {
-    if !streams.contains_key(&node) {
-        let stream = TcpStream::connect_timeout(&node.socket_addr(), CALL_TIMEOUT)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(CALL_TIMEOUT))?;
-        streams.insert(node, stream);
-    }
-    let stream = streams.get_mut(&node).ok_or(ErrorKind::NotConnected)?;
+    let stream = match streams.entry(node) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(vacant) => {
+            let stream = TcpStream::connect_timeout(&node.socket_addr(), CALL_TIMEOUT)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(CALL_TIMEOUT))?;
+            vacant.insert(stream)
+        }
+    };
     let mut byte = [b'?'];
     stream.write_all(&byte)?;
     stream.read_exact(&mut byte)?;

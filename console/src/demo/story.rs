@@ -25,7 +25,7 @@ pub(super) struct Story<'a> {
     up: &'a Up,
     signals: &'a EndSignals,
     cast: &'a Cast,
-    callers: &'a Callers,
+    callers: Callers,
     begun: Instant,
     summed: (Instant, Vec<u64>),
     came_true: bool,
@@ -42,14 +42,9 @@ pub(super) struct StoredCalls {
 struct Ended;
 
 impl<'a> Story<'a> {
-    pub(super) fn new(
-        up: &'a Up,
-        signals: &'a EndSignals,
-        cast: &'a Cast,
-        callers: &'a Callers,
-    ) -> Result<Self, Failure> {
+    pub(super) fn new(up: &'a Up, signals: &'a EndSignals, cast: &'a Cast, callers: Callers) -> Self {
         let summed = (Instant::now(), callers.calls());
-        Ok(Self {
+        Self {
             up,
             signals,
             cast,
@@ -57,7 +52,7 @@ impl<'a> Story<'a> {
             begun: Instant::now(),
             summed,
             came_true: true,
-        })
+        }
     }
 
     /// Tells it all; returns whether a signal ended it early.
@@ -152,6 +147,11 @@ impl<'a> Story<'a> {
                 self.list(&shares_of(&made))
             ),
         );
+    }
+
+    /// Ends the callers; what they reported is taken when this returns.
+    pub(super) fn end_calls(&mut self) -> Result<Outcome, Failure> {
+        self.callers.stop()
     }
 
     /// Compares what the callers reported with what report stored. Returns whether the whole story came true.
