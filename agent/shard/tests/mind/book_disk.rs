@@ -119,6 +119,25 @@ fn damage_under_a_fitting_checksum_never_panics_and_other_formats_are_named() {
 }
 
 #[test]
+fn module_that_stands_twice_or_out_of_order_is_refused() {
+    let file = |modules: &[u32]| {
+        let mut content = Vec::new();
+        for &cmdid in modules {
+            let bytes = book(&[(ModuleId::new(1, cmdid), route([1]))]).to_disk();
+            let start = if content.is_empty() { 0 } else { 12 };
+            content.extend_from_slice(&bytes[start..bytes.len() - 8]);
+        }
+        seal(&mut content);
+        RouteBook::from_disk(&content).map(|(book, _)| book.len())
+    };
+    assert_eq!(file(&[1, 2, 3]), Ok(3));
+    for wrong in [[1, 1, 2], [1, 2, 1], [2, 1, 3]] {
+        let error = file(&wrong).expect_err("refused");
+        assert!(error.contains("wrong place"), "{error}");
+    }
+}
+
+#[test]
 fn file_says_why_it_is_refused() {
     let bytes = book(&[(ModuleId::new(1, 1), route([1]))]).to_disk();
     for (bytes, why) in [
