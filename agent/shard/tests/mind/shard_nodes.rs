@@ -337,6 +337,26 @@ fn status_window_opens_with_a_call_is_sent_whole_and_closes_after_its_time() {
 }
 
 #[test]
+fn open_status_window_says_that_a_bad_window_overloaded_the_node() {
+    let mut bench = Bench::new(&route([1]));
+    bench.board();
+    bench.pass(10);
+    bench.fail(1, 3);
+    bench.take();
+    assert_eq!(bench.pass(5), [Command::Publish(A)]);
+    let tallies = bench.take();
+    let window = Window {
+        succ: 0,
+        err: 3,
+        overloaded: true,
+    };
+    assert_eq!(
+        (tallies.len(), tallies[0].failed, tallies[0].window),
+        (1, 0, window)
+    );
+}
+
+#[test]
 fn counts_taken_after_the_window_closed_still_carry_it() {
     let mut bench = Bench::new(&route([1]));
     bench.report(1, Outcome::Ok, 0);
