@@ -1,18 +1,14 @@
 //! The connections that the threads of one client share: one for each thread that asks at the moment, bounded,
 //! opened when needed and again, with back-off, when the agent restarts.
 
+use crate::back_off::BackOff;
 use crate::connection::{Connection, Deadline, timeout};
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// The first pause after a connect that failed.
-const BACK_OFF_FIRST: Duration = Duration::from_millis(1);
-/// The longest pause: an agent that comes back is found after this at the latest.
-const BACK_OFF_MAX: Duration = Duration::from_millis(100);
+use std::time::Instant;
 
 /// Connections of one client.
 pub(crate) struct Pool {
@@ -50,13 +46,6 @@ struct Loan {
     id: u64,
     /// Whether it carried unconfirmed reports when it was lent.
     unconfirmed: bool,
-}
-
-/// When to try the next connect.
-#[derive(Default)]
-struct BackOff {
-    pause: Duration,
-    failed: Option<(Instant, ClientError)>,
 }
 
 /// A connection lent to one operation; goes back to its pool when dropped.
@@ -299,27 +288,6 @@ impl State {
     }
 }
 
-impl BackOff {
-    /// Refuses while the pause after a failed connect lasts, with that failure.
-    fn check(&self, now: Instant) -> Result<(), ClientError> {
-        match &self.failed {
-            Some((at, error)) if now.saturating_duration_since(*at) < self.pause => Err(error.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn learn(&mut self, failed: Option<&ClientError>, now: Instant) {
-        let Some(error) = failed else {
-            *self = Self::default();
-            return;
-        };
-        let doubled = (self.pause * 2).clamp(BACK_OFF_FIRST, BACK_OFF_MAX);
-        // Many callers of one machine lose the same agent at once: up to a quarter less keeps them apart.
-        self.pause = doubled.mul_f64(1.0 - 0.25 * fastrand::f64());
-        self.failed = Some((now, error.clone()));
-    }
-}
-
 impl Deref for Lent<'_> {
     type Target = Connection;
 
@@ -372,6 +340,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::sync::mpsc;
+    use std::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -427,32 +396,5 @@ mod tests {
                 0
             );
         });
-    }
-
-    #[test]
-    fn pause_doubles_with_each_failed_connect_up_to_its_bound_and_ends_with_a_good_one() {
-        let gone = ClientError::Lost {
-            endpoint: Endpoint::Tcp("127.0.0.1:1".to_owned()),
-            reason: "gone".to_owned(),
-        };
-        let (mut back_off, now) = (BackOff::default(), Instant::now());
-        assert_eq!(back_off.check(now), Ok(()));
-        let mut pauses = Vec::new();
-        for _ in 0..20 {
-            back_off.learn(Some(&gone), now);
-            assert_eq!(back_off.check(now), Err(gone.clone()));
-            assert_eq!(back_off.check(now + back_off.pause), Ok(()));
-            pauses.push(back_off.pause);
-        }
-        assert!(
-            pauses[0] <= BACK_OFF_FIRST && pauses[0] >= BACK_OFF_FIRST * 3 / 4,
-            "{pauses:?}"
-        );
-        assert!(
-            pauses[19] <= BACK_OFF_MAX && pauses[19] >= BACK_OFF_MAX * 3 / 4,
-            "{pauses:?}"
-        );
-        back_off.learn(None, now);
-        assert_eq!(back_off.check(now), Ok(()));
     }
 }
