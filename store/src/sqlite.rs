@@ -18,6 +18,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// (milliseconds), short against the 1.5 s in which a service has to stop.
 pub const BUSY_MAX: Duration = Duration::from_millis(500);
 
+/// Between two looks at a lock that another holds. SQLite's own handler sleeps up to 100 ms; beside a writer that
+/// stores one transaction after the other it would hardly ever find the moment between two.
+const BUSY_LOOK: Duration = Duration::from_millis(1);
+
 /// How long opening waits for others that open the same new file: they make the schema meanwhile.
 const OPEN_MAX: Duration = Duration::from_millis(500);
 /// Between two tries to open.
@@ -71,7 +75,7 @@ impl SqliteStore {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
         let mut connection = Connection::open_with_flags(path, flags).map_err(named)?;
-        connection.busy_timeout(BUSY_MAX).map_err(named)?;
+        connection.busy_handler(Some(wait_while_busy)).map_err(named)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         let journal: String = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
@@ -159,6 +163,12 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Unfit(error.to_string()),
         }
     }
+}
+
+/// Called by SQLite while another holds a lock that it needs; `looks` counts from 0. False gives up.
+fn wait_while_busy(looks: i32) -> bool {
+    std::thread::sleep(BUSY_LOOK);
+    u128::from(looks.unsigned_abs()) < BUSY_MAX.as_millis() / BUSY_LOOK.as_millis()
 }
 
 fn prefixed(path: &Path, error: StoreError) -> StoreError {

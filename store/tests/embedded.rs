@@ -141,7 +141,7 @@ fn tables_of_another_program_stop_the_schema_whole() {
 
 #[test]
 fn many_may_open_a_new_file_at_once() {
-    for _ in 0..5 {
+    for _ in 0..20 {
         let (_folder, path) = folder();
         let openers: Vec<_> = (0..6)
             .map(|_| {
