@@ -15,6 +15,11 @@ pub(crate) struct StoreState {
 }
 
 impl StoreState {
+    /// It is called so, until it says more itself.
+    pub(crate) fn named(&self, describe: String) {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).0 = describe;
+    }
+
     /// It took what it was given.
     pub(crate) fn up(&self, describe: String) {
         *self.words.lock().unwrap_or_else(PoisonError::into_inner) = (describe, String::new());
@@ -106,6 +111,8 @@ mod tests {
     #[test]
     fn store_that_is_away_is_named_with_its_reason() {
         let source = source();
+        source.store.named("sqlite x".to_owned());
+        assert!(source.text().notes[0].1.starts_with("sqlite x is away"));
         source.store.up("sqlite x, schema 1".to_owned());
         assert_eq!(
             source.text().notes[0],

@@ -35,6 +35,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(config: StoreConfig, state: Arc<StoreState>, counts: Arc<ControlCounts>) -> Self {
+        state.named(config.describe());
         Self {
             config,
             store: None,

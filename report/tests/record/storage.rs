@@ -35,6 +35,23 @@ fn store_that_is_away_holds_acknowledgements_back_and_loses_nothing() {
 }
 
 #[test]
+fn report_starts_while_its_store_is_away() {
+    let place = Place::new();
+    let held = place.hold();
+    let report = place.start();
+    assert!(!report.ready());
+    let note = report.status().notes[0].1.clone();
+    assert!(note.contains("lars.sqlite is away"), "{note}");
+    let mut peer = Peer::welcomed(&report);
+    peer.send(&batch(1, 1, vec![tally(node(1))]), 0);
+    until("it was taken", || count(&report, "batches") == 1);
+    drop(held);
+    let _: (_, TallyAck) = peer.receive();
+    assert!(report.ready());
+    assert_eq!(place.ok_sum(), 3);
+}
+
+#[test]
 fn store_that_returns_is_noticed_without_anything_to_store() {
     let place = Place::new();
     let report = place.start();
