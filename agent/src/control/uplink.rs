@@ -99,6 +99,10 @@ impl Uplink {
             Err(error) => Ok(error),
         };
         let error = ended?;
+        // The agent stops and has ended the link itself: nothing to tell.
+        if self.events.is_closed() {
+            return Err(Deaf);
+        }
         self.show(place, LinkState::BackingOff, Some(&error));
         let (to, addr) = (self.to, &self.addrs[place]);
         if up {
