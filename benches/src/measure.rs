@@ -1,5 +1,4 @@
-//! What is measured: tables of results, in the order in which they are made. Names and meanings stand in
-//! `docs/MEASURED.md`.
+//! What is measured: tables of results, in the order in which they are made. Each file says what its results mean.
 
 mod buffers;
 mod latency;
