@@ -119,10 +119,10 @@ fn peer_that_does_not_wait_for_acknowledgements_is_closed() {
     }
     assert_refused(hasty, Reason::Full, "one at a time");
     let mut stubborn = Peer::welcomed(&report);
-    for _ in 1..=4 {
+    for known in 0..4 {
         stubborn.send(&batch(3, 1, vec![tally(node(1))]), 0);
-        // Known to wait already: that is no answer yet.
-        stubborn.hears_nothing(Duration::from_millis(5));
+        until("it is known to wait", || count(&report, "batches_known") == known);
+        stubborn.hears_nothing(Duration::from_millis(20));
     }
     stubborn.send(&batch(3, 1, vec![tally(node(1))]), 0);
     assert_refused(stubborn, Reason::Full, "one at a time");
