@@ -28,6 +28,10 @@ pub(crate) struct NoRing {
 }
 
 impl NoRing {
+    pub(crate) fn at(step: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self { step, error }
+    }
+
     /// The errno, its likely cause and its cure.
     pub(crate) fn reason(&self) -> String {
         let advice = match self.error.raw_os_error() {
@@ -97,21 +101,20 @@ fn decide(choice: IoChoice, tried: Option<Result<(), NoRing>>) -> io::Result<IoI
 
 /// Opens a ring for this thread and proves that it works.
 pub(crate) fn open() -> Result<IoUring, NoRing> {
-    let at = |step| move |error| NoRing { step, error };
-    let mut ring = climb(build, std::thread::sleep).map_err(at("io_uring_setup"))?;
+    let mut ring = climb(build, std::thread::sleep).map_err(NoRing::at("io_uring_setup"))?;
     let parameters = ring.params();
     if !(parameters.is_feature_ext_arg()
         && parameters.is_feature_nodrop()
         && parameters.is_feature_skip_cqe_on_success())
     {
-        return Err(at("a look at the kernel's features")(
+        return Err(NoRing::at("a look at the kernel's features")(
             io::Error::from_raw_os_error(libc::EOPNOTSUPP),
         ));
     }
     let mut probe = Probe::new();
     ring.submitter()
         .register_probe(&mut probe)
-        .map_err(at("io_uring_register"))?;
+        .map_err(NoRing::at("io_uring_register"))?;
     let used = [
         opcode::RecvMulti::CODE,
         opcode::Send::CODE,
@@ -120,12 +123,12 @@ pub(crate) fn open() -> Result<IoUring, NoRing> {
         opcode::AsyncCancel::CODE,
     ];
     if !used.iter().all(|code| probe.is_supported(*code)) {
-        return Err(at("a look for the operations used")(
+        return Err(NoRing::at("a look for the operations used")(
             io::Error::from_raw_os_error(libc::EOPNOTSUPP),
         ));
     }
     // Set-up may be allowed where enter is not.
-    no_operation(&mut ring).map_err(at("io_uring_enter"))?;
+    no_operation(&mut ring).map_err(NoRing::at("io_uring_enter"))?;
     Ok(ring)
 }
 

@@ -7,7 +7,7 @@ use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending};
 use crate::cores::slots::{Inbound, SLOT_BYTES, Slots};
 use crate::cores::token::{Operation, pack, unpack};
 use crate::handler::{ConnectionId, CoreIndex};
-use crate::ladder;
+use crate::ladder::{self, NoRing};
 use crate::stats::CoreStats;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
@@ -57,7 +57,9 @@ impl RingBackend {
     ) -> io::Result<(Self, String)> {
         let ring = ladder::open().map_err(io::Error::from)?;
         let slots = Slots::check_out(pool, slots)?;
-        let provided = ProvidedRing::register(&ring, &slots)?;
+        let provided = ladder::with_patience(|| ProvidedRing::register(&ring, &slots))
+            .map_err(NoRing::at("registering the receive slots"))
+            .map_err(io::Error::from)?;
         let mut backend = Self {
             ring,
             provided,

@@ -38,10 +38,8 @@ fn limit_descriptors(most: u64) {
         rlim_max: 4096,
     };
     // SAFETY: the structure is only read and lives as long as the call.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-        0
-    );
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(result, 0);
 }
 
 fn echoes(stream: &mut UnixStream) -> bool {
@@ -123,7 +121,8 @@ fn connect(caller: &UnixStream, path: &std::path::Path) {
     let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
     let fd = std::os::fd::AsRawFd::as_raw_fd(caller);
     // SAFETY: `addr` is a whole sockaddr_un of `length` bytes, only read, and lives as long as the call.
-    assert_eq!(unsafe { libc::connect(fd, (&raw const addr).cast(), length) }, 0);
+    let result = unsafe { libc::connect(fd, (&raw const addr).cast(), length) };
+    assert_eq!(result, 0);
 }
 
 #[test]
