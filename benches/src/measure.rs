@@ -5,6 +5,7 @@ mod latency;
 mod push;
 mod rates;
 mod record;
+mod rest;
 mod start;
 
 use crate::error::BenchError;
@@ -28,6 +29,7 @@ pub const TABLES: &[Table] = &[
     rates::TABLE,
     rates::TWINS,
     start::TABLE,
+    rest::TABLE,
     push::TABLE,
     record::TABLE,
 ];
