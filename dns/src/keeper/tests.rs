@@ -200,6 +200,27 @@ fn load_that_is_interrupted_goes_on_where_it_was() {
 }
 
 #[test]
+fn store_that_is_back_is_compared_with_once() {
+    let mut store = Memory::default();
+    // More rows than a slice of the sweep has, so that it would take several looks to find one.
+    let ids: Vec<u64> = (1..=3_000).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.calls_left = Some(0);
+    assert!(look(&mut keeper, &mut store).is_err());
+    let last = ids[2_999];
+    store.rows.insert(
+        last,
+        RouteRecord {
+            weight: 7,
+            ..row(last, 0, 3_000)
+        },
+    );
+    store.calls_left = None;
+    assert_eq!(looks(&mut keeper, &mut store, 3), [module(0)]);
+    assert_eq!(keeper.comparisons(), 1);
+}
+
+#[test]
 fn change_made_while_loading_is_found_by_the_next_look() {
     let mut store = Memory::default();
     store.insert(1, 1);
@@ -228,6 +249,23 @@ fn announced_shrink_is_published_at_once_and_an_unannounced_one_when_seen_twice(
     assert_eq!((keeper.held(), nodes(&keeper, 1)), ((1, 0), 3));
     assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
     assert_eq!((keeper.held(), nodes(&keeper, 1)), ((0, 0), 2));
+}
+
+#[test]
+fn bare_delete_in_a_large_table_hurries_the_sweep() {
+    let mut store = Memory::default();
+    let ids: Vec<u64> = (1..=24_000).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.rows.remove(&ids[12_000]);
+    let found = (1..100).find(|_| {
+        !look(&mut keeper, &mut store)
+            .expect("the store answers")
+            .is_empty()
+    });
+    assert!(
+        found.is_some_and(|looks| (10..=20).contains(&looks)),
+        "a hurried pass takes 10 looks, not 40: {found:?}"
+    );
 }
 
 #[test]
