@@ -10,16 +10,15 @@ mod session;
 mod waiting;
 
 pub(crate) use owner::Owner;
-pub(crate) use refusal::Throttle;
 
 use crate::core::desk::Desk;
 use crate::core::refusal::Refused;
-use crate::core::session::Sessions;
+use crate::core::session::Session;
 use crate::mail::{Answered, Mail, Memo};
 use crate::stats::CoreCounts;
 use crate::status::StatusSource;
 use lars_board::BoardReader;
-use lars_pool::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Turn};
+use lars_pool::{ByConnection, CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Seldom, Turn};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -61,14 +60,14 @@ pub(crate) struct Core {
     me: CoreIndex,
     reader: BoardReader,
     owner: Owner,
-    sessions: Sessions,
+    sessions: ByConnection<Session>,
     /// Connections whose long answers wait until the caller has read.
     unread: Vec<ConnectionId>,
     desk: Desk,
     counts: Arc<CoreCounts>,
     status: StatusSource,
     incarnation: [u8; 16],
-    bad_log: Throttle,
+    bad_log: Seldom,
     flush_interval: Duration,
     next_flush: Option<Instant>,
     next_beat: Option<Instant>,
@@ -82,13 +81,13 @@ impl Core {
             me: parts.me,
             reader: parts.reader,
             owner: parts.owner,
-            sessions: Sessions::default(),
+            sessions: ByConnection::default(),
             unread: Vec::new(),
             desk: Desk::new(parts.me, parts.cores, parts.memos),
             counts: parts.counts,
             status: parts.status,
             incarnation: parts.incarnation,
-            bad_log: Throttle::default(),
+            bad_log: Seldom::new(),
             flush_interval: parts.flush_interval,
             next_flush: None,
             next_beat: None,
@@ -101,7 +100,7 @@ impl Core {
         Self::reply(turn, connection, 0, &refused.refusal());
         if !matches!(refused, Refused::Stopping) {
             self.counts.bad_frames.add(1);
-            if let Some(kept_back) = self.bad_log.pass(turn.now()) {
+            if let Some(kept_back) = self.bad_log.allow(turn.now()) {
                 let peer = self.sessions.get(connection).map(|session| session.peer);
                 tracing::warn!(?peer, error = %refused, kept_back, "a caller's connection is closed for what it sent");
             }
@@ -171,7 +170,7 @@ impl Handler for Core {
     type Mail = Mail;
 
     fn opened(&mut self, _: &mut Turn<'_, Mail>, connection: ConnectionId, peer: Peer, _: u16) {
-        self.sessions.open(connection, peer);
+        self.sessions.open(connection, Session::new(peer));
     }
 
     fn received(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, bytes: &[u8]) -> Received {

@@ -3,58 +3,36 @@
 mod scrape;
 
 use crate::links::Links;
-use lars_pool::CoreStats;
+use lars_pool::{CoreStats, Count};
 use lars_wire::caller::{Outcome, Status};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that one thread alone writes: no locked instruction is needed.
-#[derive(Debug, Default)]
-pub(crate) struct Tick(AtomicU64);
-
-impl Tick {
-    /// Adds to it.
-    pub(crate) fn add(&self, count: u64) {
-        self.set(self.get().wrapping_add(count));
-    }
-
-    /// Sets it.
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Reads it.
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// One core's counts, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreCounts {
-    picks: [Tick; Status::ALL.len()],
-    reports: [Tick; Outcome::ALL.len()],
+    picks: [Count; Status::ALL.len()],
+    reports: [Count; Outcome::ALL.len()],
     /// Registrations answered.
-    pub registers: Tick,
+    pub registers: Count,
     /// Connections closed for what they sent.
-    pub bad_frames: Tick,
+    pub bad_frames: Count,
     /// Modules that found no room on the board.
-    pub board_full: Tick,
+    pub board_full: Count,
     /// Routes learnt from dns.
-    pub routes_learnt: Tick,
+    pub routes_learnt: Count,
     /// Modules held now.
-    pub modules: Tick,
+    pub modules: Count,
     /// Modules of which a suddenly shrunken route is held back now.
-    pub held_routes: Tick,
+    pub held_routes: Count,
     /// Routes held back so far.
-    pub held_total: Tick,
+    pub held_total: Count,
     /// Reports refused so far, since they named no node or one unknown node too many.
-    pub reports_refused: Tick,
+    pub reports_refused: Count,
     /// Connections now.
-    pub connections: Tick,
+    pub connections: Count,
     /// Questions that wait for a first route now.
-    pub waiting: Tick,
+    pub waiting: Count,
 }
 
 impl CoreCounts {
@@ -74,15 +52,15 @@ impl CoreCounts {
 #[repr(align(128))]
 pub(crate) struct ControlCounts {
     /// Tallies that report has not acknowledged yet.
-    pub tallies_pending: Tick,
+    pub tallies_pending: Count,
     /// Batches that report acknowledged.
-    pub batches_acknowledged: Tick,
+    pub batches_acknowledged: Count,
     /// Pushes acknowledged to dns.
-    pub pushes_acknowledged: Tick,
+    pub pushes_acknowledged: Count,
     /// Times that the routes were written to disk.
-    pub routes_written: Tick,
+    pub routes_written: Count,
     /// Mail held back because a core's queue was full, now.
-    pub mail_held: Tick,
+    pub mail_held: Count,
 }
 
 #[derive(Debug)]
@@ -122,7 +100,7 @@ impl AgentStats {
         Arc::clone(&self.counts.control)
     }
 
-    fn sum(&self, count: impl Fn(&CoreCounts) -> &Tick) -> u64 {
+    fn sum(&self, count: impl Fn(&CoreCounts) -> &Count) -> u64 {
         self.counts.cores.iter().map(|core| count(core).get()).sum()
     }
 

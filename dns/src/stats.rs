@@ -1,65 +1,46 @@
 //! What dns counts: each count is written by one thread with plain stores and summed when it is scraped.
 
 use crate::catalog::Catalog;
-use lars_pool::{CoreStats, IoInUse, Metric};
+use lars_pool::{CoreStats, Count, IoInUse, Metric};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-/// A number that one thread alone writes: no locked instruction is needed.
-#[derive(Debug, Default)]
-pub(crate) struct Tick(AtomicU64);
-
-impl Tick {
-    pub(crate) fn add(&self, count: u64) {
-        self.set(self.get().wrapping_add(count));
-    }
-
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// One core's counts, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreCounts {
-    pub(crate) connections: Tick,
-    pub(crate) subscriptions: Tick,
-    pub(crate) modules_subscribed: Tick,
-    pub(crate) requests: Tick,
-    pub(crate) routes_sent: Tick,
-    pub(crate) pushes: Tick,
-    pub(crate) pushes_delta: Tick,
-    pub(crate) pushes_owed: Tick,
-    pub(crate) acks: Tick,
-    pub(crate) bad_frames: Tick,
-    pub(crate) refusals: Tick,
+    pub(crate) connections: Count,
+    pub(crate) subscriptions: Count,
+    pub(crate) modules_subscribed: Count,
+    pub(crate) requests: Count,
+    pub(crate) routes_sent: Count,
+    pub(crate) pushes: Count,
+    pub(crate) pushes_delta: Count,
+    pub(crate) pushes_owed: Count,
+    pub(crate) acks: Count,
+    pub(crate) bad_frames: Count,
+    pub(crate) refusals: Count,
 }
 
 /// The control thread's counts.
 #[derive(Debug, Default)]
 pub(crate) struct ControlCounts {
-    pub(crate) looks: Tick,
-    pub(crate) look_last_us: Tick,
-    pub(crate) store_errors: Tick,
-    pub(crate) store_up: Tick,
-    pub(crate) changes: Tick,
-    pub(crate) edits: Tick,
-    pub(crate) edits_unconfirmed: Tick,
-    pub(crate) comparisons: Tick,
-    pub(crate) bad_rows: Tick,
-    pub(crate) modules_held: Tick,
-    pub(crate) changes_pruned: Tick,
-    pub(crate) load_ms: Tick,
+    pub(crate) looks: Count,
+    pub(crate) look_last_us: Count,
+    pub(crate) store_errors: Count,
+    pub(crate) store_up: Count,
+    pub(crate) changes: Count,
+    pub(crate) edits: Count,
+    pub(crate) edits_unconfirmed: Count,
+    pub(crate) comparisons: Count,
+    pub(crate) bad_rows: Count,
+    pub(crate) modules_held: Count,
+    pub(crate) changes_pruned: Count,
+    pub(crate) load_ms: Count,
 }
 
 /// What people are told of the store.
@@ -99,7 +80,7 @@ impl Counts {
     }
 
     /// The sum of one count over all cores.
-    pub(crate) fn sum(&self, count: impl Fn(&CoreCounts) -> &Tick) -> u64 {
+    pub(crate) fn sum(&self, count: impl Fn(&CoreCounts) -> &Count) -> u64 {
         self.cores.iter().map(|core| count(core).get()).sum()
     }
 

@@ -5,6 +5,7 @@
 //! given back), [`mail`] (between cores), [`control`] (the runtime of links, timers and files).
 
 mod buffers;
+mod by_connection;
 pub mod control;
 mod cores;
 mod epoll;
@@ -21,8 +22,9 @@ pub use buffers::{
     Buffer, BufferClass, BufferCounters, BufferPool, BufferPoolConfig, BufferUse, HEAP_BUFFER_BYTES_MAX,
     RECEIVE_SMALL,
 };
+pub use by_connection::ByConnection;
 pub use cores::{Bind, Cores, CoresConfig, IoChoice, IoInUse, IoKind, Plan};
 pub use handler::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received};
 pub use seldom::Seldom;
-pub use stats::{CoreStats, Metric};
+pub use stats::{CoreStats, Count, Metric};
 pub use turn::Turn;

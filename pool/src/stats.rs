@@ -7,21 +7,22 @@ use std::sync::{Arc, OnceLock};
 
 /// A count that one thread writes and any thread reads: an addition is a load and a store, never a locked instruction.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub struct Count(AtomicU64);
 
 impl Count {
-    /// Adds; only the core that owns the count may.
-    pub(crate) fn add(&self, amount: u64) {
+    /// Adds; only the thread that owns the count may.
+    pub fn add(&self, amount: u64) {
         let sum = self.0.load(Ordering::Relaxed).wrapping_add(amount);
         self.0.store(sum, Ordering::Relaxed);
     }
 
-    /// Replaces what a gauge shows; only the core that owns it may.
-    pub(crate) fn set(&self, value: u64) {
+    /// Replaces what a gauge shows; only the thread that owns it may.
+    pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self) -> u64 {
+    /// What it is now.
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::mail::{Answer, Arrival, Asker, Mail, Outcome};
 use crate::records::call_batch;
-use crate::refusal::{Refused, Throttle, UNANSWERED_MAX};
-use crate::sessions::Sessions;
+use crate::refusal::{Refused, UNANSWERED_MAX};
+use crate::session::Session;
 use crate::stats::CoreCounts;
 use crate::status::StatusSource;
-use lars_pool::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Turn};
+use lars_pool::{ByConnection, CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Seldom, Turn};
 use lars_wire::admin::GetStatus;
 use lars_wire::bounds::{HEADER_BYTES, TEXT_BYTES_MAX};
 use lars_wire::caller::{Hello, Welcome};
@@ -43,8 +43,8 @@ pub(crate) struct HandlerParts {
 /// One core of report.
 pub(crate) struct ReportHandler {
     parts: HandlerParts,
-    sessions: Sessions,
-    bad_log: Throttle,
+    sessions: ByConnection<Session>,
+    bad_log: Seldom,
 }
 
 impl ReportHandler {
@@ -52,8 +52,8 @@ impl ReportHandler {
     pub(crate) fn new(parts: HandlerParts) -> Self {
         Self {
             parts,
-            sessions: Sessions::default(),
-            bad_log: Throttle::default(),
+            sessions: ByConnection::default(),
+            bad_log: Seldom::new(),
         }
     }
 
@@ -193,7 +193,7 @@ impl ReportHandler {
             Refused::Gap { .. } => {}
             _ => self.parts.counts.bad_frames.add(1),
         }
-        if let Some(kept_back) = self.bad_log.pass(turn.now()) {
+        if let Some(kept_back) = self.bad_log.allow(turn.now()) {
             let peer = self.sessions.get(connection).map(|session| session.peer);
             tracing::warn!(?peer, error = %refused, kept_back, "an agent's connection is closed");
         }
@@ -204,7 +204,7 @@ impl Handler for ReportHandler {
     type Mail = Mail;
 
     fn opened(&mut self, _: &mut Turn<'_, Mail>, connection: ConnectionId, peer: Peer, _: u16) {
-        self.sessions.open(connection, peer);
+        self.sessions.open(connection, Session::new(peer));
         self.parts.counts.connections.set(self.sessions.len() as u64);
     }
 

@@ -14,7 +14,7 @@ mod mail;
 mod records;
 mod refusal;
 mod service;
-mod sessions;
+mod session;
 mod stats;
 mod status;
 

@@ -1,8 +1,7 @@
-//! What a peer may not send, and the log of it: told to the peer, counted, and logged once a second at most.
+//! What a peer may not send, and what it is told of it.
 
 use lars_wire::admin::{Reason, Refusal, bounded_text};
 use lars_wire::{CodecError, FrameError, Kind, VERSION};
-use std::time::{Duration, Instant};
 
 /// Batches of one connection that may wait for their answers: the protocol has one in flight, and a few more hurt
 /// nobody.
@@ -65,37 +64,9 @@ impl Refused {
     }
 }
 
-/// Lets one line a second through.
-#[derive(Debug, Default)]
-pub(crate) struct Throttle {
-    until: Option<Instant>,
-    kept_back: u64,
-}
-
-impl Throttle {
-    /// Whether to log now; if so, how many were kept back since the last time.
-    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
-        if self.until.is_some_and(|until| now < until) {
-            self.kept_back += 1;
-            return None;
-        }
-        self.until = Some(now + Duration::from_secs(1));
-        Some(std::mem::take(&mut self.kept_back))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_line_a_second_passes_and_tells_of_the_others() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        assert_eq!(throttle.pass(now), Some(0));
-        assert_eq!(throttle.pass(now + Duration::from_millis(1)), None);
-        assert_eq!(throttle.pass(now + Duration::from_millis(999)), None);
-        assert_eq!(throttle.pass(now + Duration::from_secs(1)), Some(2));
-    }
 
     #[test]
     fn peer_learns_whose_fault_it_is() {

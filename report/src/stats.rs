@@ -1,5 +1,6 @@
 //! What report counts: each counter is written by one thread with relaxed stores and summed when it is scraped.
 
+use lars_pool::Count;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -7,43 +8,21 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that one thread alone writes: no locked instruction is needed.
-#[derive(Debug, Default)]
-pub(crate) struct Tick(AtomicU64);
-
-impl Tick {
-    /// Adds to it.
-    pub(crate) fn add(&self, count: u64) {
-        self.set(self.get().wrapping_add(count));
-    }
-
-    /// Sets it.
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Reads it.
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// One core's counts, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct CoreCounts {
     /// Batches taken.
-    pub batches: Tick,
+    pub batches: Count,
     /// Tallies in them.
-    pub tallies: Tick,
+    pub tallies: Count,
     /// Connections closed for what they sent.
-    pub bad_frames: Tick,
+    pub bad_frames: Count,
     /// Batches turned away for want of room.
-    pub turned_away: Tick,
+    pub turned_away: Count,
     /// Connections now.
-    pub connections: Tick,
+    pub connections: Count,
 }
 
 /// The control thread's counts.
@@ -51,25 +30,25 @@ pub(crate) struct CoreCounts {
 #[repr(align(128))]
 pub(crate) struct ControlCounts {
     /// Batches stored.
-    pub batches_stored: Tick,
+    pub batches_stored: Count,
     /// Tallies in them.
-    pub tallies_stored: Tick,
+    pub tallies_stored: Count,
     /// Batches that had been stored before.
-    pub batches_repeated: Tick,
+    pub batches_repeated: Count,
     /// Batches that came again while they waited.
-    pub batches_known: Tick,
+    pub batches_known: Count,
     /// Batches refused because one before them is missing.
-    pub gaps: Tick,
+    pub gaps: Count,
     /// Transactions with the store.
-    pub transactions: Tick,
+    pub transactions: Count,
     /// Calls of the store that failed.
-    pub store_errors: Tick,
+    pub store_errors: Count,
     /// Rows of history and acknowledgements that grew too old.
-    pub rows_pruned: Tick,
+    pub rows_pruned: Count,
     /// Tallies that wait for the store now.
-    pub tallies_waiting: Tick,
+    pub tallies_waiting: Count,
     /// 1 while the store takes what it is given.
-    pub store_up: Tick,
+    pub store_up: Count,
 }
 
 #[derive(Debug)]
@@ -118,7 +97,7 @@ impl ReportStats {
 
     fn figures(&self) -> Vec<Figure> {
         let sum =
-            |count: fn(&CoreCounts) -> &Tick| self.counts.cores.iter().map(|core| count(core).get()).sum();
+            |count: fn(&CoreCounts) -> &Count| self.counts.cores.iter().map(|core| count(core).get()).sum();
         let control = &self.counts.control;
         vec![
             (

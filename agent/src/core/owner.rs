@@ -2,13 +2,13 @@
 //! towards dns and callers.
 
 use crate::core::answer::{explanation_frame, route_frames};
-use crate::core::refusal::Throttle;
 use crate::core::waiting::Waiters;
 use crate::mail::{Answered, Ask, Confirm, Order, Question};
 use crate::stats::CoreCounts;
 use bytes::Bytes;
 use hashbrown::HashSet;
 use lars_board::{BoardError, BoardWriter, Entry, EntryNode};
+use lars_pool::Seldom;
 use lars_shard::{Command, RouteNews, Shard};
 use lars_wire::ModuleId;
 use lars_wire::caller::{Report, Status};
@@ -24,7 +24,7 @@ pub(crate) struct Owner {
     /// Modules whose route is here but found no room on the board: asked for again, they are tried again.
     unpublished: HashSet<ModuleId>,
     counts: Arc<CoreCounts>,
-    full_log: Throttle,
+    full_log: Seldom,
     /// Filled by the shard, emptied by [`Self::execute`]; kept to spare the allocation.
     commands: Vec<Command>,
     /// Likewise for one entry of the board.
@@ -44,7 +44,7 @@ impl Owner {
             waiters: Waiters::new(),
             unpublished: HashSet::new(),
             counts,
-            full_log: Throttle::default(),
+            full_log: Seldom::new(),
             commands: Vec::new(),
             nodes: Vec::new(),
             orders: Vec::new(),
@@ -176,7 +176,7 @@ impl Owner {
         if self.unpublished.insert(module) {
             self.counts.board_full.add(1);
         }
-        if let Some(kept_back) = self.full_log.pass(now) {
+        if let Some(kept_back) = self.full_log.allow(now) {
             tracing::error!(%module, %error, kept_back, "a module is not on the board; its picks are answered as failed");
         }
     }

@@ -36,7 +36,7 @@ fn outcome_label(outcome: Outcome) -> &'static str {
 impl AgentStats {
     fn counters(&self) -> [Figure; 9] {
         let control = &self.counts.control;
-        let sum = |count: fn(&super::CoreCounts) -> &super::Tick| self.sum(count);
+        let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
             (
                 "lars_agent_registers",
@@ -87,7 +87,7 @@ impl AgentStats {
     }
 
     fn gauges(&self) -> [Figure; 6] {
-        let sum = |count: fn(&super::CoreCounts) -> &super::Tick| self.sum(count);
+        let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
             ("lars_agent_modules", "Modules held.", self.modules()),
             (
