@@ -62,6 +62,8 @@ pub enum CloseReason {
     Handler,
     /// The peer did not read its answers: its out-queue was full for too long.
     Slow,
+    /// The peer left a frame, or its first one, unfinished for too long.
+    Unfinished,
     /// The socket failed.
     Error,
     /// The service stops.

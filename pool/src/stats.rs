@@ -68,6 +68,7 @@ core_stats! {
     closed_by_peer, "lars_pool_connections_closed_peer_total", "Connections that the peer closed";
     closed_by_handler, "lars_pool_connections_closed_handler_total", "Connections that the service closed";
     closed_slow, "lars_pool_connections_closed_slow_total", "Connections closed because the peer did not read";
+    closed_unfinished, "lars_pool_connections_closed_unfinished_total", "Connections closed because a frame was left unfinished";
     closed_by_error, "lars_pool_connections_closed_error_total", "Connections whose socket failed";
     closed_by_stop, "lars_pool_connections_closed_stop_total", "Connections open when the service stopped";
     bytes_received, "lars_pool_bytes_received_total", "Bytes received";
@@ -147,6 +148,7 @@ impl CoreStats {
             CloseReason::Peer => self.closed_by_peer.add(1),
             CloseReason::Handler => self.closed_by_handler.add(1),
             CloseReason::Slow => self.closed_slow.add(1),
+            CloseReason::Unfinished => self.closed_unfinished.add(1),
             CloseReason::Error => self.closed_by_error.add(1),
             CloseReason::Stop => self.closed_by_stop.add(1),
         }

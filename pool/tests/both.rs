@@ -52,6 +52,7 @@ over_both! {
     fairness {
         reader_with_a_full_out_queue_is_closed_and_others_are_served,
         reader_that_stalls_is_closed_after_ten_seconds,
+        silent_peer_and_unfinished_frame_are_closed_and_idle_one_stays,
         flood_of_frames_leaves_turns_for_others,
         peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end,
         exhausted_pool_slows_the_flooding_peers_and_nobody_else,

@@ -46,15 +46,20 @@ impl Session {
     ) -> Result<Drained, E> {
         let mut consumed = 0;
         if self.stage == Stage::Preface {
-            match frame::split_preface(bytes)? {
-                Some(used) => consumed = used,
-                None => {
-                    return Ok(Drained {
-                        consumed: 0,
-                        more: false,
-                    });
-                }
+            // Taken together with the first frame: until that is whole, the peer has said nothing.
+            let Some(used) = frame::split_preface(bytes)?.filter(|used| bytes.len() > *used) else {
+                return Ok(Drained {
+                    consumed: 0,
+                    more: false,
+                });
+            };
+            if frame::split(&bytes[used..])?.is_none() {
+                return Ok(Drained {
+                    consumed: 0,
+                    more: false,
+                });
             }
+            consumed = used;
             self.stage = Stage::Frames;
         }
         for _ in 0..frames_max {
@@ -102,6 +107,24 @@ mod tests {
             (second.more, first.consumed + second.consumed, seen),
             (false, bytes.len(), 5)
         );
+    }
+
+    #[test]
+    fn preface_is_left_until_the_first_frame_is_whole() {
+        let (bytes, mut session) = (pings(1), Session::new());
+        for cut in 0..bytes.len() {
+            let drained = session.drain(&bytes[..cut], 1, |_| Ok::<_, FrameError>(()));
+            assert_eq!(
+                drained,
+                Ok(Drained {
+                    consumed: 0,
+                    more: false
+                }),
+                "{cut}"
+            );
+        }
+        let whole = session.drain(&bytes, 1, |_| Ok::<_, FrameError>(()));
+        assert_eq!(whole.map(|drained| drained.consumed), Ok(bytes.len()));
     }
 
     #[test]

@@ -99,6 +99,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         self.desk.stats().connections_opened.add(1);
         self.handler
             .opened(&mut Turn::new(self.now, &mut self.desk), id, peer, tag);
+        self.owe(id);
         self.want_bytes(id);
         if self.stopping.is_some() {
             self.desk.close(id, crate::handler::CloseReason::Stop);

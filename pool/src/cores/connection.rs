@@ -46,6 +46,10 @@ pub(crate) struct Connection {
     pub(crate) progress: Instant,
     /// When the handler last took bytes.
     pub(crate) handled: Instant,
+    /// Since when the peer owes the rest of a frame; its first one from the start.
+    pub(crate) owes: Option<Instant>,
+    /// A timer for that is set.
+    pub(crate) owe_timer: bool,
     /// A stall timer is set.
     pub(crate) stall_timer: bool,
     /// No more bytes come, and how it ends therefore.
@@ -75,6 +79,8 @@ impl Connection {
             blocked: false,
             progress: now,
             handled: now,
+            owes: Some(now),
+            owe_timer: false,
             stall_timer: false,
             ended: None,
             paused: false,

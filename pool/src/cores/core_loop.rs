@@ -8,6 +8,7 @@ use super::posts::Parcel;
 use super::timers::{Timer, Timers};
 use crate::handler::{CloseReason, ConnectionId, Handler};
 use crate::mail::{Consumer, Waker};
+use crate::seldom::Seldom;
 use crate::turn::Turn;
 use std::io;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub(crate) struct CoreLoop<H: Handler, B> {
     pub(super) connections_max: u64,
     /// Memory was short; a timer is set to look for those who hold it.
     pub(super) reclaiming: bool,
+    /// Keeps the log of peers' faults short.
+    pub(super) complaints: Seldom,
     pub(super) stopping: Option<Stopping>,
     pub(super) now: Instant,
     /// When the handler wants to be called at the latest.
@@ -87,6 +90,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             handed: vec![0; cores],
             connections_max,
             reclaiming: false,
+            complaints: Seldom::new(),
             stopping: None,
             now,
             // The handler settles once before anything happens, so that it can set its first time.
@@ -230,6 +234,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         while let Some(timer) = self.timers.pop_due(self.now) {
             match timer {
                 Timer::Stall(connection) => self.look_for_stall(connection),
+                Timer::Unfinished(connection) => self.look_for_end_of_frame(connection),
                 Timer::Linger(connection) => self.end_lingering(connection),
                 Timer::Accept(listener) => self.accept(listener),
                 Timer::Reclaim => self.reclaim(),

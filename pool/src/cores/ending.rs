@@ -50,6 +50,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             && self.stopping.is_none();
         let fd = connection.fd();
         self.desk.stats().closed(reason);
+        if matches!(reason, CloseReason::Slow | CloseReason::Unfinished)
+            && let Some(kept_back) = self.complaints.allow(self.now)
+        {
+            tracing::warn!(?reason, kept_back, "closed a connection for its peer's fault");
+        }
         self.handler
             .closed(&mut Turn::new(self.now, &mut self.desk), id, reason);
         if !lingers {

@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 /// How long a peer may hold memory without using it while others lack some.
 const HOLD_MAX: Duration = Duration::from_secs(5);
 
+/// How long a peer may leave a frame unfinished, or send nothing at first: far longer than any network delays the
+/// rest of a frame, and short enough that silent strangers do not take the places of callers for long.
+const UNFINISHED_MAX: Duration = Duration::from_secs(10);
+
 /// What became of a connection's unhandled bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pumped {
@@ -220,14 +224,47 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         let freed = connection
             .inflow
             .put_back(view, consumed, more, &self.desk.memory, &mut self.backend);
+        connection.owes = match connection.owes {
+            // Whole frames are left: now it is we who owe.
+            _ if more || connection.inflow.unhandled() == 0 => None,
+            Some(since) if consumed == 0 => Some(since),
+            _ => Some(self.now),
+        };
         if !more && consumed == 0 && shown >= FRAME_BYTES_MAX {
             self.desk.close(id, CloseReason::Handler);
             return Some(Pumped::Closed);
         }
+        self.owe(id);
         match (freed, more) {
             (false, _) => Some(Pumped::Starved),
             (true, true) => Some(Pumped::Yielded),
             (true, false) => None,
+        }
+    }
+
+    /// Sets a timer for a peer that owes the rest of a frame.
+    pub(super) fn owe(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.desk.connections.open_mut(id)
+            && let Some(since) = connection.owes
+            && !connection.owe_timer
+        {
+            connection.owe_timer = true;
+            self.timers.set(since + UNFINISHED_MAX, Timer::Unfinished(id));
+        }
+    }
+
+    /// That timer fired: a peer that still owes what it owed is closed. Who waits for us is spared.
+    pub(super) fn look_for_end_of_frame(&mut self, id: ConnectionId) {
+        let Some(connection) = self.desk.connections.open_mut(id) else {
+            return;
+        };
+        connection.owe_timer = false;
+        if connection.waiting || connection.paused {
+            connection.owes = connection.owes.map(|_| self.now);
+        }
+        match connection.owes {
+            Some(since) if since + UNFINISHED_MAX <= self.now => self.desk.doom(id, CloseReason::Unfinished),
+            _ => self.owe(id),
         }
     }
 

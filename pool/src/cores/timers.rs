@@ -10,6 +10,8 @@ use std::time::Instant;
 pub(crate) enum Timer {
     /// Look whether the kernel still takes nothing for this connection.
     Stall(ConnectionId),
+    /// Look whether this connection still owes the rest of a frame.
+    Unfinished(ConnectionId),
     /// The peer had time enough to read its last answer.
     Linger(ConnectionId),
     /// Accept again on this listener after a failure.

@@ -171,3 +171,27 @@ impl Caller {
         std::thread::spawn(move || writer.send_bytes(&vec![5; 30_000]));
     }
 }
+
+pub(crate) fn silent_peer_and_unfinished_frame_are_closed_and_idle_one_stays(io: IoChoice) {
+    let service = Wanted::over(io).start();
+    let (mut silent, mut half, mut idle) = (
+        Caller::unix(&service),
+        Caller::tcp(&service),
+        Caller::unix(&service),
+    );
+    idle.echoes(b"first");
+    half.echoes(b"first");
+    half.send_bytes(&frame(verb::ECHO, b"never whole")[..7])
+        .expect("the service reads");
+    let begun = Instant::now();
+    assert!(silent.is_closed() && half.is_closed());
+    assert!(
+        begun.elapsed() > Duration::from_secs(8),
+        "a peer has time to finish a frame"
+    );
+    eventually("both are closed for that", || {
+        service.closed(CloseReason::Unfinished) == 2
+    });
+    assert_eq!(service.sum("lars_pool_connections_closed_unfinished_total"), 2);
+    idle.echoes(b"an idle peer owes nothing");
+}
