@@ -54,12 +54,21 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// The beginning.
-    pub(crate) const START: Self = Self {
-        idle_next: 0,
-        overloaded_next: 0,
-        probe_count: 0,
-    };
+    /// As one word.
+    #[inline]
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.idle_next) | u64::from(self.overloaded_next) << 16 | u64::from(self.probe_count) << 32
+    }
+
+    /// The turn whose word is `bits`.
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self {
+            idle_next: bits as u16,
+            overloaded_next: (bits >> 16) as u16,
+            probe_count: (bits >> 32) as u16,
+        }
+    }
 
     /// Somewhere in the rotation, so that many readers do not walk in step.
     pub(crate) fn random(rng: &mut Rng, rule: Rule) -> Self {
@@ -99,6 +108,15 @@ pub(crate) fn choose(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Op
         turn.probe_count += 1;
         return take_idle(list, turn, avoid);
     }
+    // A copy: so the turn of most picks, which are no probes, stays in registers.
+    let mut probing = *turn;
+    let taken = probe(list, &mut probing, avoid);
+    *turn = probing;
+    taken
+}
+
+#[inline(never)]
+fn probe(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
     let mut probed = take_overloaded(list, turn, avoid);
     if probed.is_none() {
         let idle = in_turn(list, 0, list.idle, &mut turn.idle_next, avoid);

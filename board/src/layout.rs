@@ -8,6 +8,7 @@
 //! ```
 
 use crate::board::{BoardConfig, BoardError};
+#[cfg(not(loom))]
 use crate::list::LIST_WORDS_MAX;
 use std::ops::Range;
 

@@ -11,15 +11,17 @@ const NO_EPOCH: u32 = 0;
 /// The private state of one module.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    module: ModuleId,
-    turn: Turn,
+    /// [`ModuleId::to_bits`] and [`Turn::to_bits`]: whole words, because a load that gathers what several stores have
+    /// just left behind waits for them to reach the cache.
+    module: u64,
+    turn: u64,
     /// When it was picked last, counted in calls of [`Turns::take_used`].
     epoch: u32,
 }
 
 const VACANT: Place = Place {
-    module: ModuleId::new(0, 0),
-    turn: Turn::START,
+    module: 0,
+    turn: 0,
     epoch: NO_EPOCH,
 };
 
@@ -56,8 +58,8 @@ impl Turns {
     #[inline]
     pub(crate) fn peek(&mut self, shard: u16, slot: u32, module: ModuleId, rule: Rule) -> Turn {
         let place = self.shards[usize::from(shard)].places.get(slot as usize);
-        match place.filter(|place| place.module == module && place.epoch != NO_EPOCH) {
-            Some(place) => place.turn,
+        match place.filter(|place| place.module == module.to_bits() && place.epoch != NO_EPOCH) {
+            Some(place) => Turn::from_bits(place.turn),
             None => Turn::random(&mut self.rng, rule),
         }
     }
@@ -76,8 +78,8 @@ impl Turns {
             used[slot / 64] |= 1 << (slot % 64);
         }
         *place = Place {
-            module,
-            turn,
+            module: module.to_bits(),
+            turn: turn.to_bits(),
             epoch: self.epoch,
         };
     }
@@ -87,7 +89,9 @@ impl Turns {
         for ShardTurns { places, used } in &mut self.shards {
             for (number, bits) in used.iter_mut().enumerate() {
                 while *bits != 0 {
-                    modules.push(places[number * 64 + bits.trailing_zeros() as usize].module);
+                    modules.push(ModuleId::from_bits(
+                        places[number * 64 + bits.trailing_zeros() as usize].module,
+                    ));
                     *bits &= *bits - 1;
                 }
             }

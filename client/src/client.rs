@@ -180,7 +180,8 @@ impl Client {
         })?
     }
 
-    /// Has the agent fetch the route of `module` and waits at most `wait` for it; returns the route's version. A
+    /// Has the agent fetch the route of `module` and waits at most `wait` for it (an agent lets nobody wait longer than
+    /// a minute, then it answers pending); returns the route's version. A
     /// program that does this at start never meets [`PickError::Pending`] later.
     pub fn register(&self, module: ModuleId, wait: Duration) -> Result<u64, PickError> {
         let deadline = self.deadline(wait);

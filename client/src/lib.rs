@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod back_off;
 mod builder;
 mod call;
 mod client;

@@ -1,18 +1,14 @@
 //! The connections that the threads of one client share: one for each thread that asks at the moment, bounded,
 //! opened when needed and again, with back-off, when the agent restarts.
 
+use crate::back_off::BackOff;
 use crate::connection::{Connection, Deadline, timeout};
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// The first pause after a connect that failed.
-const BACK_OFF_FIRST: Duration = Duration::from_millis(1);
-/// The longest pause: an agent that comes back is found after this at the latest.
-const BACK_OFF_MAX: Duration = Duration::from_millis(100);
+use std::time::Instant;
 
 /// Connections of one client.
 pub(crate) struct Pool {
@@ -50,13 +46,6 @@ struct Loan {
     id: u64,
     /// Whether it carried unconfirmed reports when it was lent.
     unconfirmed: bool,
-}
-
-/// When to try the next connect.
-#[derive(Default)]
-struct BackOff {
-    pause: Duration,
-    failed: Option<(Instant, ClientError)>,
 }
 
 /// A connection lent to one operation; goes back to its pool when dropped.
@@ -299,27 +288,6 @@ impl State {
     }
 }
 
-impl BackOff {
-    /// Refuses while the pause after a failed connect lasts, with that failure.
-    fn check(&self, now: Instant) -> Result<(), ClientError> {
-        match &self.failed {
-            Some((at, error)) if now.saturating_duration_since(*at) < self.pause => Err(error.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn learn(&mut self, failed: Option<&ClientError>, now: Instant) {
-        let Some(error) = failed else {
-            *self = Self::default();
-            return;
-        };
-        let doubled = (self.pause * 2).clamp(BACK_OFF_FIRST, BACK_OFF_MAX);
-        // Many callers of one machine lose the same agent at once: up to a quarter less keeps them apart.
-        self.pause = doubled.mul_f64(1.0 - 0.25 * fastrand::f64());
-        self.failed = Some((now, error.clone()));
-    }
-}
-
 impl Deref for Lent<'_> {
     type Target = Connection;
 
@@ -362,4 +330,71 @@ fn near_socket(path: &Path) -> Option<PathBuf> {
     near.push(processor);
     let near = PathBuf::from(near);
     near.exists().then_some(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lars_wire::caller::Welcome;
+    use lars_wire::{PREFACE, VERSION, codec};
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Says welcome to one connection and keeps it.
+    fn welcome_one(listener: &UnixListener) -> UnixStream {
+        let (mut stream, _) = listener.accept().expect("it listens");
+        stream
+            .read_exact(&mut [0; PREFACE.len()])
+            .expect("the client starts");
+        let welcome = Welcome {
+            version: u16::from(VERSION),
+            incarnation: [0; 16],
+            sockets: 0,
+            board: false,
+        };
+        let mut bytes = Vec::new();
+        codec::append(&welcome, 1, &mut bytes).expect("it fits");
+        stream.write_all(&bytes).expect("the client reads");
+        stream
+    }
+
+    #[test]
+    fn connection_that_a_flush_waits_for_is_lent_to_nobody_before_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).expect("the socket is free");
+        let pool = &Pool::new(path, "test".to_owned(), 1);
+        let patient = Deadline::after(PATIENCE);
+        let (release, held) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let welcomed = scope.spawn(|| welcome_one(&listener));
+            pool.check_out(patient).expect("it is welcomed").wrote_reports(1);
+            let _stream = welcomed.join().expect("no panic");
+            let lent = pool.check_out(patient).expect("it is idle");
+            let flush = scope.spawn(move || {
+                pool.each_unconfirmed(patient, |connection| {
+                    held.recv_timeout(PATIENCE).expect("the test lets it go");
+                    connection.confirm_reports();
+                    Ok(())
+                })
+            });
+            while pool.lock().wanted.is_empty() {
+                assert!(Instant::now() < patient.at, "the flush does not start");
+                std::thread::yield_now();
+            }
+            drop(lent);
+            let hasty = Deadline::after(Duration::from_millis(20));
+            assert!(matches!(pool.check_out(hasty), Err(ClientError::Timeout { .. })));
+            release.send(()).expect("the flush waits");
+            flush.join().expect("no panic").expect("it is flushed");
+            assert_eq!(
+                pool.check_out(patient).expect("it is free again").unconfirmed(),
+                0
+            );
+        });
+    }
 }

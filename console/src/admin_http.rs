@@ -28,16 +28,24 @@ impl AdminHttp {
             .map_err(|error| io::Error::new(error.kind(), format!("the admin address {listen}: {error}")))?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (end, ended) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("lars-admin".into()).spawn(move || {
-            runtime.block_on(async {
-                if let Err(error) = serve(listener, registry, readiness, ended).await {
-                    tracing::error!("the admin address {addr} is served no longer: {error}");
-                }
-            });
-        })?;
-        Ok(Self { addr, end: Some(end), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("lars-admin".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    if let Err(error) = serve(listener, registry, readiness, ended).await {
+                        tracing::error!("the admin address {addr} is served no longer: {error}");
+                    }
+                });
+            })?;
+        Ok(Self {
+            addr,
+            end: Some(end),
+            thread: Some(thread),
+        })
     }
 
     /// Where it listens.
@@ -64,9 +72,9 @@ async fn serve(
 ) -> io::Result<()> {
     let registry = Arc::new(registry);
     let router = Router::new()
-        .route("/metrics", get(move || async move { metrics(&registry) }))
+        .route("/metrics", get(move || std::future::ready(metrics(&registry))))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || async move { ready(&readiness) }));
+        .route("/readyz", get(move || std::future::ready(ready(&readiness))));
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tokio::select! {
         served = axum::serve(listener, router) => served,
@@ -74,7 +82,7 @@ async fn serve(
     }
 }
 
-fn metrics(registry: &Registry) -> impl IntoResponse {
+fn metrics(registry: &Registry) -> impl IntoResponse + use<> {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, registry) {
         Ok(()) => {
@@ -83,7 +91,11 @@ fn metrics(registry: &Registry) -> impl IntoResponse {
         }
         Err(error) => {
             let kind = "text/plain; charset=utf-8";
-            (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, kind)], format!("{error}\n"))
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                [(header::CONTENT_TYPE, kind)],
+                format!("{error}\n"),
+            )
         }
     }
 }
@@ -104,7 +116,11 @@ mod tests {
 
     fn ask(addr: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(addr).expect("connected");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: lars\r\nConnection: close\r\n\r\n").expect("asked");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: lars\r\nConnection: close\r\n\r\n"
+        )
+        .expect("asked");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
         answer
@@ -114,13 +130,21 @@ mod tests {
     fn readiness_is_told_apart_from_health() {
         let is_ready = Arc::new(AtomicBool::new(false));
         let seen = is_ready.clone();
-        let readiness: Readiness =
-            Arc::new(move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("dns has no routes".into()) });
+        let readiness: Readiness = Arc::new(move || {
+            if seen.load(Ordering::Relaxed) {
+                Ok(())
+            } else {
+                Err("dns has no routes".into())
+            }
+        });
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = AdminHttp::start(local, Registry::default(), readiness).expect("started");
         assert!(ask(server.addr(), "/healthz").starts_with("HTTP/1.1 200"));
         let answer = ask(server.addr(), "/readyz");
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("dns has no routes"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains("dns has no routes"),
+            "{answer}"
+        );
         is_ready.store(true, Ordering::Relaxed);
         assert!(ask(server.addr(), "/readyz").starts_with("HTTP/1.1 200"));
         assert!(ask(server.addr(), "/metrics").contains("# EOF"));

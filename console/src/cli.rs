@@ -17,9 +17,16 @@ use std::process::ExitCode;
 
 /// Which node? Lars tells a program which node of a service to call, and learns from how the calls go.
 #[derive(Parser, Debug)]
-#[command(name = "lars", version, propagate_version = false, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 ok, 2 usage or configuration, 3 not found, 4 overloaded, 5 unreachable, 1 anything \
-                  else.\nLARS_LOG chooses what is logged to standard error (such as LARS_LOG=debug).")]
+#[command(
+    name = "lars",
+    version,
+    propagate_version = false,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit codes: 0 ok, 2 usage or configuration, 3 not found, 4 overloaded, 5 unreachable, 1 anything \
+                  else.\nLARS_LOG chooses what is logged to standard error (such as LARS_LOG=debug)."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

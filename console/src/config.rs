@@ -5,6 +5,7 @@ use lars_agent::AgentConfig;
 use lars_dns::DnsConfig;
 use lars_report::ReportConfig;
 use lars_shard::PolicyConfig;
+use lars_shard::policy::PolicyName;
 use lars_store::StoreConfig;
 use lars_wire::ModuleId;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,7 @@ pub struct ModuleConfig {
     pub cmdid: u32,
     /// The policy's name; that of `[policy]` where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
+    pub policy: Option<PolicyName>,
     /// Keys of `[policy]` that differ for this module.
     #[serde(default)]
     pub overrides: PolicyConfig,
@@ -69,6 +70,7 @@ impl Config {
         self.agent.check().map_err(section("agent"))?;
         self.dns.check().map_err(section("dns"))?;
         self.report.check().map_err(section("report"))?;
+        self.store.check().map_err(section("store"))?;
         self.policy.check().map_err(section("policy"))?;
         self.module_policies().map(drop)
     }
@@ -80,11 +82,11 @@ impl Config {
             let module = ModuleId::new(config.modid, config.cmdid);
             let at = |reason: String| format!("[[module]] {module}: {reason}");
             let mut policy = config.overrides.clone();
-            if let Some(name) = &config.policy {
-                if policy.name.as_ref().is_some_and(|other| other != name) {
+            if let Some(name) = config.policy {
+                if policy.name.is_some_and(|other| other != name) {
                     return Err(at("policy and overrides.name differ: give one of them".into()));
                 }
-                policy.name = Some(name.clone());
+                policy.name = Some(name);
             }
             let policy = policy.over(&self.policy);
             policy.check().map_err(at)?;

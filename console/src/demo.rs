@@ -9,11 +9,12 @@ use crate::outcome::Failure;
 use crate::signals::EndSignals;
 use crate::up::Up;
 use callers::Callers;
-use lars_client::admin::{Admin, Endpoint};
+use lars_client::Endpoint;
+use lars_client::admin::Admin;
 use lars_wire::ModuleId;
+use lars_wire::NodeState;
 use lars_wire::admin::{RouteEdit, RouteRow};
 use lars_wire::bounds::WEIGHT_DEFAULT;
-use lars_wire::NodeState;
 use nodes::Cast;
 use std::time::{Duration, Instant};
 use story::Story;
@@ -28,19 +29,20 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 /// Tells the story on a running Lars; ends after `length` or by a signal. Returns whether the story came true.
 pub fn run(up: &Up, signals: &EndSignals, length: Option<Duration>) -> Result<bool, Failure> {
     let deadline = length.map(|length| Instant::now() + length);
-    let cast = Cast::start().map_err(|error| Failure::other(format!("the demo's nodes do not start: {error}")))?;
+    let cast =
+        Cast::start().map_err(|error| Failure::other(format!("the demo's nodes do not start: {error}")))?;
     let mut admin = Admin::connect(&Endpoint::Tcp(up.addresses().dns.to_string()))?;
     publish(&mut admin, &cast)?;
     let stored_before = story::stored_calls(up)?;
     let callers = Callers::start(&up.addresses().agent, &cast)?;
-    let mut story = Story::new(up, signals, &cast, &callers)?;
+    let mut story = Story::new(up, signals, &cast, callers);
 
     let ended_early = story.tell()?;
     if !ended_early {
         rest(&mut story, signals, deadline);
     }
-    let outcome = callers.stop()?;
-    let true_to_the_end = if ended_early { true } else { story.settle(&outcome, stored_before)? };
+    let outcome = story.end_calls()?;
+    let true_to_the_end = ended_early || story.settle(&outcome, stored_before)?;
     admin.edit_routes(cast.nodes().iter().map(|node| remove(node.addr())).collect())?;
     Ok(true_to_the_end)
 }
@@ -59,7 +61,11 @@ fn rest(story: &mut Story<'_>, signals: &EndSignals, deadline: Option<Instant>) 
 
 /// Makes the cast the module's nodes, and nobody else: an earlier demo may have been killed.
 fn publish(admin: &mut Admin, cast: &Cast) -> Result<(), Failure> {
-    let mut edits: Vec<_> = admin.list_routes(Some(MODULE))?.iter().map(|row| remove(row.node)).collect();
+    let mut edits: Vec<_> = admin
+        .list_routes(Some(MODULE))?
+        .iter()
+        .map(|row| remove(row.node))
+        .collect();
     edits.extend(cast.nodes().iter().map(|node| {
         RouteEdit::Put(RouteRow {
             module: MODULE,

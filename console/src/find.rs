@@ -3,7 +3,7 @@
 use crate::addresses::Addresses;
 use crate::outcome::{Code, Failure};
 use clap::Args;
-use lars_client::admin::Endpoint;
+use lars_client::Endpoint;
 use std::path::PathBuf;
 
 /// The data folder where none is named.
@@ -40,7 +40,9 @@ impl Find {
     pub fn dns(&self) -> Result<Endpoint, Failure> {
         match &self.dns {
             Some(address) => Ok(Endpoint::Tcp(address.clone())),
-            None => Ok(Endpoint::Tcp(self.addresses("--dns HOST:PORT", "LARS_DNS")?.dns.to_string())),
+            None => Ok(Endpoint::Tcp(
+                self.addresses("--dns HOST:PORT", "LARS_DNS")?.dns.to_string(),
+            )),
         }
     }
 
@@ -48,7 +50,11 @@ impl Find {
     pub fn report(&self) -> Result<Endpoint, Failure> {
         match &self.report {
             Some(address) => Ok(Endpoint::Tcp(address.clone())),
-            None => Ok(Endpoint::Tcp(self.addresses("--report HOST:PORT", "LARS_REPORT")?.report.to_string())),
+            None => Ok(Endpoint::Tcp(
+                self.addresses("--report HOST:PORT", "LARS_REPORT")?
+                    .report
+                    .to_string(),
+            )),
         }
     }
 

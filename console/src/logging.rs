@@ -15,5 +15,8 @@ pub fn start(default: &str) {
         None => EnvFilter::new(default),
     };
     // A second start in one process (tests, benches) keeps the first subscriber: nothing is lost by that.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

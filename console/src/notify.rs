@@ -17,7 +17,9 @@ pub enum State {
 
 /// Tells systemd, where `NOTIFY_SOCKET` names it; a failure is logged and hurts nothing.
 pub fn notify(state: State) {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
     if let Err(error) = send(name.as_encoded_bytes(), state) {
         tracing::warn!("systemd was not told that the service is {state:?}: {error}");
     }

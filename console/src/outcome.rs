@@ -1,6 +1,6 @@
 //! How a command ends: exit codes that scripts can rely on, and errors that say what, where and what to do.
 
-use lars_client::ClientError;
+use lars_client::{ClientError, PickError, Reason};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -34,7 +34,10 @@ pub struct Failure {
 impl Failure {
     /// A failure with a text.
     pub fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self {
+            code,
+            text: text.into(),
+        }
     }
 
     /// Wrong arguments or configuration.
@@ -61,7 +64,32 @@ impl fmt::Display for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let code = if error.is_unreachable() { Code::Unreachable } else { Code::Other };
+        let code = match &error {
+            ClientError::NotRunning { .. } | ClientError::Timeout { .. } | ClientError::Lost { .. } => {
+                Code::Unreachable
+            }
+            ClientError::Refused {
+                reason: Reason::Unavailable,
+                ..
+            } => Code::Unreachable,
+            ClientError::Invalid { .. } => Code::Usage,
+            ClientError::Refused { .. } | ClientError::Protocol { .. } | ClientError::Unsure { .. } => {
+                Code::Other
+            }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<PickError> for Failure {
+    fn from(error: PickError) -> Self {
+        let code = match error {
+            PickError::Overloaded { .. } => Code::Overloaded,
+            PickError::NotFound { .. } => Code::NotFound,
+            PickError::Pending { .. } => Code::Unreachable,
+            PickError::Failed { .. } => Code::Other,
+            PickError::Client(error) => return error.into(),
+        };
         Self::new(code, error.to_string())
     }
 }

@@ -15,15 +15,17 @@ impl EndSignals {
     pub fn listen() -> std::io::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let (tell, heard) = channel();
-        std::thread::Builder::new().name("lars-signals".into()).spawn(move || {
-            for (count, signal) in signals.forever().enumerate() {
-                if count > 0 {
-                    std::process::exit(128 + signal);
+        std::thread::Builder::new()
+            .name("lars-signals".into())
+            .spawn(move || {
+                for (count, signal) in signals.forever().enumerate() {
+                    if count > 0 {
+                        std::process::exit(128 + signal);
+                    }
+                    // The receiver is gone only when the process is ending already.
+                    let _ = tell.send(signal);
                 }
-                // The receiver is gone only when the process is ending already.
-                let _ = tell.send(signal);
-            }
-        })?;
+            })?;
         Ok(Self { heard })
     }
 

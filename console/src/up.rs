@@ -48,7 +48,11 @@ pub struct Up {
 impl Up {
     /// Starts everything; returns when a pick would succeed.
     pub fn start(options: UpOptions) -> Result<Self, Failure> {
-        let UpOptions { data, port, mut config } = options;
+        let UpOptions {
+            data,
+            port,
+            mut config,
+        } = options;
         std::fs::create_dir_all(&data)
             .map_err(|error| Failure::other(format!("{}: cannot be made: {error}", data.display())))?;
         let data = data
@@ -73,9 +77,17 @@ impl Up {
         registry.register_collector(Box::new(report.stats()));
         let probes = (agent.readiness(), dns.readiness(), report.readiness());
         let readiness: Readiness = std::sync::Arc::new(move || {
-            let parts = [("dns", probes.1.ready()), ("report", probes.2.ready()), ("agent", probes.0.ready())];
+            let parts = [
+                ("dns", probes.1.ready()),
+                ("report", probes.2.ready()),
+                ("agent", probes.0.ready()),
+            ];
             let missing: Vec<_> = parts.iter().filter(|part| !part.1).map(|part| part.0).collect();
-            if missing.is_empty() { Ok(()) } else { Err(missing.join(", ")) }
+            if missing.is_empty() {
+                Ok(())
+            } else {
+                Err(missing.join(", "))
+            }
         });
         wait_until_ready(&readiness)?;
         let admin_addr = loopback(if port == 0 { 0 } else { port + 3 });
@@ -92,7 +104,16 @@ impl Up {
         addresses
             .write(&data)
             .map_err(|error| Failure::other(format!("{}: addresses.json: {error}", data.display())))?;
-        Ok(Self { addresses, data, store, admin, agent, report, dns, _lock: lock })
+        Ok(Self {
+            addresses,
+            data,
+            store,
+            admin,
+            agent,
+            report,
+            dns,
+            _lock: lock,
+        })
     }
 
     /// Where everything listens.
@@ -123,7 +144,10 @@ impl Up {
 /// What the data folder and the port decide.
 fn settle(config: &mut Config, data: &Path, port: u16) -> Result<(), Failure> {
     if port > u16::MAX - 3 {
-        return Err(Failure::usage(format!("--port {port}: four ports follow from it, so at most {}", u16::MAX - 3)));
+        return Err(Failure::usage(format!(
+            "--port {port}: four ports follow from it, so at most {}",
+            u16::MAX - 3
+        )));
     }
     let place = |offset: u16| loopback(if port == 0 { 0 } else { port + offset });
     config.dns.listen = place(0);
@@ -146,8 +170,13 @@ fn failed(service: &str, error: &dyn std::error::Error) -> Failure {
 fn lock(data: &Path) -> Result<File, Failure> {
     let path = data.join("lock");
     let at = |error: std::io::Error| Failure::other(format!("{}: {error}", path.display()));
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(at)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(at)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -174,7 +203,9 @@ fn wait_until_ready(readiness: &Readiness) -> Result<(), Failure> {
             Ok(()) => return Ok(()),
             Err(missing) if Instant::now() > deadline => {
                 let within = READY_WITHIN.as_secs();
-                return Err(Failure::other(format!("not ready within {within} s: {missing}; see the log above")));
+                return Err(Failure::other(format!(
+                    "not ready within {within} s: {missing}; see the log above"
+                )));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(2)),
         }

@@ -14,7 +14,9 @@ const LONG_FUNCTIONS_PERCENT_MAX: usize = 1;
 /// Crates in which unsafe may stand.
 const UNSAFE_IN: [&str; 2] = ["lars-pool", "lars-board"];
 /// Names that say that something was not understood yet.
-const NO_NAMES: [&str; 9] = ["common", "util", "utils", "helper", "helpers", "manager", "types", "info", "context"];
+const NO_NAMES: [&str; 9] = [
+    "common", "util", "utils", "helper", "helpers", "manager", "types", "info", "context",
+];
 /// Each package, its folder, and which of ours it may import; a later line may import earlier ones at most.
 const TABLE: [(&str, &str, &[&str]); 11] = [
     ("lars-wire", "wire", &[]),
@@ -23,41 +25,67 @@ const TABLE: [(&str, &str, &[&str]); 11] = [
     ("lars-store", "store", &["lars-wire"]),
     ("lars-shard", "agent/shard", &["lars-wire", "lars-board"]),
     ("lars-client", "client", &["lars-wire", "lars-board"]),
-    ("lars-agent", "agent", &["lars-shard", "lars-board", "lars-pool", "lars-wire"]),
+    (
+        "lars-agent",
+        "agent",
+        &["lars-shard", "lars-board", "lars-pool", "lars-wire"],
+    ),
     ("lars-dns", "dns", &["lars-store", "lars-pool", "lars-wire"]),
     ("lars-report", "report", &["lars-store", "lars-pool", "lars-wire"]),
     (
         "lars-console",
         "console",
         &[
-            "lars-wire", "lars-pool", "lars-board", "lars-store", "lars-shard", "lars-client", "lars-agent",
-            "lars-dns", "lars-report",
+            "lars-wire",
+            "lars-pool",
+            "lars-board",
+            "lars-store",
+            "lars-shard",
+            "lars-client",
+            "lars-agent",
+            "lars-dns",
+            "lars-report",
         ],
     ),
     (
         "lars-benches",
         "benches",
         &[
-            "lars-wire", "lars-pool", "lars-board", "lars-store", "lars-shard", "lars-client", "lars-agent",
-            "lars-dns", "lars-report", "lars-console",
+            "lars-wire",
+            "lars-pool",
+            "lars-board",
+            "lars-store",
+            "lars-shard",
+            "lars-client",
+            "lars-agent",
+            "lars-dns",
+            "lars-report",
+            "lars-console",
         ],
     ),
 ];
 
 fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }
 
 fn manifest(folder: &str) -> toml::Table {
     let path = top().join(folder).join("Cargo.toml");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Every Rust file of the workspace, with its text.
 fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
-        for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        for entry in fs::read_dir(folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry"))
+        {
             let (path, name) = (entry.path(), entry.file_name());
             if entry.file_type().expect("a type").is_dir() {
                 if name != "target" && !name.to_string_lossy().starts_with('.') {
@@ -71,7 +99,11 @@ fn sources() -> BTreeMap<PathBuf, String> {
     }
     let mut found = BTreeMap::new();
     walk(&top(), &mut found);
-    assert!(found.len() > 50, "the walk finds the house's files, not {}", found.len());
+    assert!(
+        found.len() > 50,
+        "the walk finds the house's files, not {}",
+        found.len()
+    );
     found
 }
 
@@ -96,16 +128,26 @@ fn functions(text: &str) -> Vec<usize> {
 
 #[test]
 fn imports_run_strictly_down() {
-    let members = manifest("")["workspace"]["members"].as_array().expect("members").len();
+    let members = manifest("")["workspace"]["members"]
+        .as_array()
+        .expect("members")
+        .len();
     assert_eq!(members, TABLE.len(), "every member stands in the table");
     for (place, (package, folder, allowed)) in TABLE.iter().enumerate() {
         let manifest = manifest(folder);
         assert_eq!(manifest["package"]["name"].as_str(), Some(*package));
         let mut sections = vec![manifest.get("dependencies")];
         sections.push(manifest.get("dev-dependencies"));
-        let names = sections.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(toml::Table::keys);
+        let names = sections
+            .into_iter()
+            .flatten()
+            .filter_map(toml::Value::as_table)
+            .flat_map(toml::Table::keys);
         for name in names.filter(|name| name.starts_with("lars-") && name != package) {
-            assert!(allowed.contains(&name.as_str()), "{package} must not import {name}");
+            assert!(
+                allowed.contains(&name.as_str()),
+                "{package} must not import {name}"
+            );
         }
         for name in *allowed {
             let below = TABLE[..place].iter().any(|(earlier, ..)| earlier == name);
@@ -116,11 +158,16 @@ fn imports_run_strictly_down() {
 
 #[test]
 fn there_is_exactly_one_binary() {
-    let with_binary: Vec<_> =
-        TABLE.iter().filter(|(_, folder, _)| top().join(folder).join("src/main.rs").exists()).collect();
+    let with_binary: Vec<_> = TABLE
+        .iter()
+        .filter(|(_, folder, _)| top().join(folder).join("src/main.rs").exists())
+        .collect();
     assert_eq!(with_binary.len(), 1);
     for (package, folder, _) in TABLE {
-        let declared = manifest(folder).get("bin").and_then(|bins| bins.as_array().map(Vec::len)).unwrap_or(0);
+        let declared = manifest(folder)
+            .get("bin")
+            .and_then(|bins| bins.as_array().map(Vec::len))
+            .unwrap_or(0);
         assert_eq!(declared, usize::from(package == "lars-console"), "{package}");
     }
 }
@@ -129,16 +176,33 @@ fn there_is_exactly_one_binary() {
 fn files_open_with_what_they_are_and_are_short() {
     let mut lengths = Vec::new();
     for (path, text) in sources() {
-        assert!(text.starts_with("//!"), "{} opens with //! lines that say what it is", path.display());
-        assert!(path.file_name().is_some_and(|name| name != "mod.rs"), "{}: name the file", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} opens with //! lines that say what it is",
+            path.display()
+        );
+        assert!(
+            path.file_name().is_some_and(|name| name != "mod.rs"),
+            "{}: name the file",
+            path.display()
+        );
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         assert!(!NO_NAMES.contains(&&*stem), "{}: find its name", path.display());
         lengths.push((text.lines().count(), path));
     }
     lengths.sort();
     let (largest, path) = lengths.last().expect("files");
-    println!("{} files, median {} lines, largest {largest} ({})", lengths.len(), lengths[lengths.len() / 2].0, path.display());
-    assert!(*largest <= FILE_LINES_MAX, "{} has {largest} lines: a noun too many", path.display());
+    println!(
+        "{} files, median {} lines, largest {largest} ({})",
+        lengths.len(),
+        lengths[lengths.len() / 2].0,
+        path.display()
+    );
+    assert!(
+        *largest <= FILE_LINES_MAX,
+        "{} has {largest} lines: a noun too many",
+        path.display()
+    );
 }
 
 #[test]
@@ -148,10 +212,20 @@ fn functions_fit_on_a_screen() {
         found.extend(functions(&text).into_iter().map(|lines| (lines, path.clone())));
     }
     found.sort();
-    let long: Vec<_> = found.iter().filter(|(lines, _)| *lines > FUNCTION_LINES).collect();
-    println!("{} functions, {} over {FUNCTION_LINES} lines: {long:?}", found.len(), long.len());
+    let long: Vec<_> = found
+        .iter()
+        .filter(|(lines, _)| *lines > FUNCTION_LINES)
+        .collect();
+    println!(
+        "{} functions, {} over {FUNCTION_LINES} lines: {long:?}",
+        found.len(),
+        long.len()
+    );
     assert!(found.len() > 300, "the scan finds functions, not {}", found.len());
-    assert!(long.len() * 100 <= found.len() * LONG_FUNCTIONS_PERCENT_MAX, "{long:?}");
+    assert!(
+        long.len() * 100 <= found.len() * LONG_FUNCTIONS_PERCENT_MAX,
+        "{long:?}"
+    );
 }
 
 #[test]
@@ -159,8 +233,16 @@ fn unsafe_stands_where_it_may() {
     for (package, folder, _) in TABLE {
         let lib = fs::read_to_string(top().join(folder).join("src/lib.rs")).expect("a lib.rs");
         let forbidden = lib.contains("#![forbid(unsafe_code)]");
-        assert_eq!(forbidden, !UNSAFE_IN.contains(&package), "{package}: unsafe forbidden: {forbidden}");
-        assert_eq!(manifest(folder)["lints"]["workspace"].as_bool(), Some(true), "{package}");
+        assert_eq!(
+            forbidden,
+            !UNSAFE_IN.contains(&package),
+            "{package}: unsafe forbidden: {forbidden}"
+        );
+        assert_eq!(
+            manifest(folder)["lints"]["workspace"].as_bool(),
+            Some(true),
+            "{package}"
+        );
     }
 }
 
@@ -172,8 +254,15 @@ fn nothing_is_silenced() {
     let ignored = ["#[", "ignore"].concat();
     for (path, text) in sources() {
         for (number, line) in text.lines().enumerate() {
-            let silenced = [&bare_allow, &bare_allow_all, &ignored].into_iter().any(|word| line.contains(word.as_str()));
-            assert!(!silenced, "{}:{}: use expect with a reason, or mend it", path.display(), number + 1);
+            let silenced = [&bare_allow, &bare_allow_all, &ignored]
+                .into_iter()
+                .any(|word| line.contains(word.as_str()));
+            assert!(
+                !silenced,
+                "{}:{}: use expect with a reason, or mend it",
+                path.display(),
+                number + 1
+            );
         }
     }
 }

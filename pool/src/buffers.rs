@@ -16,7 +16,6 @@ pub use counters::{BufferCounters, BufferUse};
 
 use arena::Arena;
 use free_list::FreeList;
-use std::cell::Cell;
 use std::io;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -34,8 +33,7 @@ struct Shared {
     arena: Arena,
     /// Where each class begins in the arena, and which of its slots are free; indexed by [`BufferClass`].
     regions: [Region; BufferClass::COUNT],
-    heap_lent: Cell<u32>,
-    heap_max: u32,
+    heap_max: u64,
     counters: Arc<BufferCounters>,
 }
 
@@ -44,23 +42,6 @@ struct Shared {
 struct Region {
     offset: usize,
     free: FreeList,
-}
-
-/// Where a lent buffer's memory comes from, and goes back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    /// Slot `slot` of the class's region of the arena.
-    Arena { class: BufferClass, slot: u32 },
-    /// An allocation of its own.
-    Heap,
-}
-
-/// Memory that is lent: exclusively its borrower's until it is checked in.
-#[derive(Debug)]
-struct Lent {
-    start: NonNull<u8>,
-    capacity: usize,
-    origin: Origin,
 }
 
 impl BufferPool {
@@ -89,8 +70,7 @@ impl BufferPool {
             shared: Rc::new(Shared {
                 arena,
                 regions,
-                heap_lent: Cell::new(0),
-                heap_max: config.heap_max,
+                heap_max: u64::from(config.heap_max),
                 counters: Arc::default(),
             }),
         })
@@ -108,12 +88,39 @@ impl BufferPool {
     ///
     /// Constant time, but for the heap. What stood in the buffer before is not wiped: it is only ever shown through
     /// [`Buffer::data`] once it was overwritten and declared filled.
+    #[inline]
     pub fn check_out(&self, bytes: usize) -> Option<Buffer> {
-        let lent = self.shared.lend(bytes);
-        if lent.is_none() {
+        for class in BufferClass::ALL {
+            let region = &self.shared.regions[class as usize];
+            if bytes <= class.bytes()
+                && let Some(slot) = region.free.take(self.shared.counters.lent(class))
+            {
+                let start = self
+                    .shared
+                    .arena
+                    .at(region.offset + slot as usize * class.bytes());
+                return Some(Buffer::new(
+                    Rc::clone(&self.shared),
+                    start,
+                    class.bytes(),
+                    Some(class),
+                ));
+            }
+        }
+        self.check_out_of_heap(bytes)
+    }
+
+    #[cold]
+    fn check_out_of_heap(&self, bytes: usize) -> Option<Buffer> {
+        // Whole pages' worth, as the arena has; clamped first, so that no length overflows.
+        let capacity = bytes
+            .clamp(1, HEAP_BUFFER_BYTES_MAX + 1)
+            .next_multiple_of(BufferClass::Small.bytes());
+        let start = self.shared.allocate(capacity);
+        if start.is_none() {
             self.shared.counters.refused();
         }
-        lent.map(|lent| Buffer::new(Rc::clone(&self.shared), lent))
+        start.map(|start| Buffer::new(Rc::clone(&self.shared), start, capacity, None))
     }
 
     /// Counts that another thread may read at any time.
@@ -123,60 +130,36 @@ impl BufferPool {
 }
 
 impl Shared {
-    fn lend(&self, bytes: usize) -> Option<Lent> {
-        for class in BufferClass::ALL {
-            if bytes <= class.bytes()
-                && let Some(slot) = self.regions[class as usize].free.take()
-            {
-                self.counters.lent(class);
-                return Some(Lent {
-                    start: self
-                        .arena
-                        .at(self.regions[class as usize].offset + slot as usize * class.bytes()),
-                    capacity: class.bytes(),
-                    origin: Origin::Arena { class, slot },
-                });
-            }
+    fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
+        if bytes > HEAP_BUFFER_BYTES_MAX || self.counters.lent_from_heap().now() >= self.heap_max {
+            return None;
         }
-        self.lend_from_heap(bytes)
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(bytes).ok()?;
+        memory.resize(bytes, 0_u8);
+        let start = NonNull::new(Box::into_raw(memory.into_boxed_slice()).cast::<u8>())?;
+        self.counters.lent_from_heap().raise();
+        Some(start)
+    }
+
+    /// Takes memory back; called by the buffer that held it, once, with what [`Buffer::new`] was given.
+    #[inline]
+    fn check_in(&self, start: NonNull<u8>, capacity: usize, class: Option<BufferClass>) {
+        if let Some(class) = class {
+            let region = &self.regions[class as usize];
+            let slot = (self.arena.offset_of(start) - region.offset) / class.bytes();
+            region.free.give(self.counters.lent(class), slot as u32);
+        } else {
+            self.free(start, capacity);
+        }
     }
 
     #[cold]
-    fn lend_from_heap(&self, bytes: usize) -> Option<Lent> {
-        if bytes > HEAP_BUFFER_BYTES_MAX || self.heap_lent.get() >= self.heap_max {
-            return None;
-        }
-        let capacity = bytes
-            .next_multiple_of(BufferClass::Small.bytes())
-            .max(BufferClass::Small.bytes());
-        let mut memory = Vec::new();
-        memory.try_reserve_exact(capacity).ok()?;
-        memory.resize(capacity, 0_u8);
-        let start = NonNull::new(Box::into_raw(memory.into_boxed_slice()).cast::<u8>())?;
-        self.heap_lent.set(self.heap_lent.get() + 1);
-        self.counters.lent_from_heap();
-        Some(Lent {
-            start,
-            capacity,
-            origin: Origin::Heap,
-        })
-    }
-
-    /// Takes memory back; called once for each `Lent`, by the buffer that held it.
-    fn check_in(&self, lent: &Lent) {
-        match lent.origin {
-            Origin::Arena { class, slot } => {
-                self.regions[class as usize].free.give(slot);
-                self.counters.given_back(class);
-            }
-            Origin::Heap => {
-                let memory = std::ptr::slice_from_raw_parts_mut(lent.start.as_ptr(), lent.capacity);
-                // SAFETY: `lend_from_heap` made `start` and `capacity` from one boxed slice, and its only borrower
-                // gives it back once, here, and touches it no more.
-                drop(unsafe { Box::from_raw(memory) });
-                self.heap_lent.set(self.heap_lent.get() - 1);
-                self.counters.given_back_to_heap();
-            }
-        }
+    fn free(&self, start: NonNull<u8>, capacity: usize) {
+        let memory = std::ptr::slice_from_raw_parts_mut(start.as_ptr(), capacity);
+        // SAFETY: `allocate` made `start` from a boxed slice of `capacity` bytes, and its only borrower gives it back
+        // once, here, and touches it no more.
+        drop(unsafe { Box::from_raw(memory) });
+        self.counters.lent_from_heap().lower();
     }
 }

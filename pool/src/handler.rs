@@ -74,7 +74,13 @@ pub trait Handler {
     type Mail: Send + 'static;
 
     /// A connection was handed to this core. `listener` is the tag given with its [`crate::Bind`].
-    fn opened(&mut self, turn: &mut Turn<'_, Self::Mail>, connection: ConnectionId, peer: Peer, listener: u16);
+    fn opened(
+        &mut self,
+        turn: &mut Turn<'_, Self::Mail>,
+        connection: ConnectionId,
+        peer: Peer,
+        listener: u16,
+    );
 
     /// Bytes arrived. `bytes` starts at the first byte not yet consumed and is contiguous.
     fn received(

@@ -7,9 +7,14 @@
 mod buffers;
 pub mod control;
 mod cores;
+mod epoll;
 mod handler;
+mod ladder;
+mod listener;
 pub mod mail;
+mod ring;
 mod seldom;
+mod stats;
 mod turn;
 
 pub use buffers::{
@@ -19,4 +24,5 @@ pub use buffers::{
 pub use cores::{Bind, Cores, CoresConfig, IoChoice, IoInUse, IoKind, Plan};
 pub use handler::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received};
 pub use seldom::Seldom;
+pub use stats::{CoreStats, Metric};
 pub use turn::Turn;

@@ -1,17 +1,21 @@
 //! What a handler can do during one turn: answer, post, close. Everything is gathered and submitted once at the end.
 
-use crate::handler::{ConnectionId, CoreIndex};
+use crate::cores::Desk;
+use crate::handler::{CloseReason, ConnectionId, CoreIndex};
 use bytes::Bytes;
-use std::marker::PhantomData;
 use std::time::Instant;
 
 /// One pass of a core's loop, as its handler sees it.
 pub struct Turn<'a, M> {
     now: Instant,
-    todo: PhantomData<&'a mut M>,
+    desk: &'a mut Desk<M>,
 }
 
-impl<M> Turn<'_, M> {
+impl<'a, M> Turn<'a, M> {
+    pub(crate) fn new(now: Instant, desk: &'a mut Desk<M>) -> Self {
+        Self { now, desk }
+    }
+
     /// The time at which this turn began; read once.
     pub fn now(&self) -> Instant {
         self.now
@@ -20,37 +24,52 @@ impl<M> Turn<'_, M> {
     /// Gives `fill` at least `bytes_max` bytes of the connection's registered out-buffer; what it returns is how many
     /// it wrote, which are sent at the end of the turn together with what was queued before. Returns false, and does
     /// not call `fill`, where the connection is gone or its out-queue is full (it is then closed as slow).
-    pub fn reply(&mut self, connection: ConnectionId, bytes_max: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> bool {
-        let _ = (connection, bytes_max, fill);
-        todo!()
+    pub fn reply(
+        &mut self,
+        connection: ConnectionId,
+        bytes_max: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> bool {
+        self.desk.queue(connection, bytes_max, |out, memory| {
+            out.append(memory, bytes_max, fill)
+        })
     }
 
     /// Queues bytes that other connections send too (a push encoded once), behind what was queued before.
     pub fn reply_shared(&mut self, connection: ConnectionId, bytes: Bytes) -> bool {
-        let _ = (connection, bytes);
-        todo!()
+        self.desk.queue(connection, bytes.len(), |out, memory| {
+            out.append_shared(memory, bytes)
+        })
     }
 
-    /// Sends what is queued, then closes.
+    /// How many more bytes the connection's out-queue takes; 0 where the connection is gone. A handler whose answers
+    /// are much longer than their questions looks here and leaves the rest for another turn
+    /// ([`crate::Received::Yield`]): bytes are shown again when the peer has read.
+    pub fn room(&mut self, connection: ConnectionId) -> usize {
+        self.desk
+            .connections
+            .open_mut(connection)
+            .map_or(0, |connection| connection.out.room())
+    }
+
+    /// Sends what is queued, then closes. From here on the connection takes no replies, and its bytes are not shown.
     pub fn close(&mut self, connection: ConnectionId) {
-        let _ = connection;
-        todo!()
+        self.desk.close(connection, CloseReason::Handler);
     }
 
     /// Sends mail to another core (or to this one: it arrives next turn). Never fails and keeps the order for each
     /// destination; while too much is held back, this core takes no bytes from its connections.
     pub fn post(&mut self, core: CoreIndex, mail: M) {
-        let _ = (core, mail);
-        todo!()
+        self.desk.posts.mail(core, mail);
     }
 
     /// This core.
     pub fn core(&self) -> CoreIndex {
-        todo!()
+        self.desk.core
     }
 
     /// How many cores there are.
     pub fn cores(&self) -> u16 {
-        todo!()
+        self.desk.all_stats.len() as u16
     }
 }

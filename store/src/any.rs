@@ -36,6 +36,11 @@ impl StoreConfig {
         }
         Ok(())
     }
+
+    /// Which store it names, for people.
+    pub fn describe(&self) -> String {
+        format!("sqlite {}", self.sqlite_path.display())
+    }
 }
 
 /// Any store: the embedded one so far.

@@ -25,7 +25,10 @@ pub(crate) struct RawRow<'a> {
 /// Judges rows one by one, in order of id within a module, and gathers them.
 pub(crate) struct Judge {
     rows: Rows,
-    seen: HashSet<(ModuleId, NodeAddr)>,
+    /// The largest module and node so far. Rows are mostly written in their order: then none can stand twice.
+    largest: Option<(ModuleId, NodeAddr)>,
+    /// Every module and node so far, from the first one on that came out of order.
+    seen: Option<HashSet<(ModuleId, NodeAddr)>>,
     zones: HashSet<Arc<str>>,
     /// The zone of the row before: most rows stand in the same, so most cost neither a search nor an allocation.
     zone_last: Arc<str>,
@@ -35,7 +38,8 @@ impl Judge {
     pub(crate) fn new() -> Self {
         Self {
             rows: Rows::default(),
-            seen: HashSet::new(),
+            largest: None,
+            seen: None,
             zones: HashSet::new(),
             zone_last: Arc::from(""),
         }
@@ -83,7 +87,7 @@ impl Judge {
                 zone.len()
             ));
         }
-        if !self.seen.insert((module, node)) {
+        if !self.is_new(module, node) {
             return Err(format!("{node} stands in module {module} already"));
         }
         Ok(RouteRecord {
@@ -94,6 +98,19 @@ impl Judge {
             state,
             zone: self.zone(zone),
         })
+    }
+
+    fn is_new(&mut self, module: ModuleId, node: NodeAddr) -> bool {
+        let key = (module, node);
+        if self.seen.is_none() && self.largest < Some(key) {
+            self.largest = Some(key);
+            return true;
+        }
+        let good = &self.rows.good;
+        let seen = self
+            .seen
+            .get_or_insert_with(|| good.iter().map(|row| (row.module, row.node)).collect());
+        seen.insert(key)
     }
 
     fn zone(&mut self, zone: &str) -> Arc<str> {
@@ -262,9 +279,15 @@ mod tests {
             cmdid: Some(4),
             ..GOOD
         });
+        judge.take(&but(|raw| (raw.id, raw.cmdid) = (5, Some(3))));
+        judge.take(&but(|raw| (raw.id, raw.cmdid) = (6, Some(9))));
+        judge.take(&but(|raw| (raw.id, raw.cmdid) = (7, Some(9))));
         let rows = judge.into_rows();
-        assert_eq!(rows.bad.iter().map(|bad| bad.id).collect::<Vec<_>>(), [2]);
-        assert_eq!(rows.good.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 3, 4]);
+        assert_eq!(rows.bad.iter().map(|bad| bad.id).collect::<Vec<_>>(), [2, 5, 7]);
+        assert_eq!(
+            rows.good.iter().map(|row| row.id).collect::<Vec<_>>(),
+            [1, 3, 4, 6]
+        );
         assert!(Arc::ptr_eq(&rows.good[0].zone, &rows.good[2].zone));
     }
 }

@@ -2,7 +2,7 @@
 //! once, for every database.
 //!
 //! Read in this order: [`routes`] (what dns needs), [`calls`] (what report needs), [`sqlite`] (the embedded store),
-//! [`any`] (the store that a configuration names).
+//! [`mysql`] (the database of an existing installation), [`any`] (the store that a configuration names).
 #![forbid(unsafe_code)]
 
 pub mod any;
@@ -10,6 +10,7 @@ pub mod calls;
 mod error;
 mod fold;
 mod judge;
+pub mod mysql;
 pub mod routes;
 mod schema;
 pub mod sqlite;
@@ -17,5 +18,6 @@ pub mod sqlite;
 pub use any::{AnyStore, StoreConfig};
 pub use calls::{CallBatch, CallRecord, CallStatus, CallStore, HistoryRow, Stored};
 pub use error::StoreError;
+pub use mysql::MysqlStore;
 pub use routes::{BadRow, ChangeRow, EditDone, Observation, RouteRecord, RouteStore, Rows};
 pub use sqlite::SqliteStore;

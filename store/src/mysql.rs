@@ -52,20 +52,30 @@ impl MysqlStore {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let opts = options(url)?;
         let place = place(&opts);
-        let mut store = Self { opts, place, connection: None, size: routes::SizeSeen::default() };
+        let mut store = Self {
+            opts,
+            place,
+            connection: None,
+            size: routes::SizeSeen::default(),
+        };
         store.connected().await?;
         Ok(store)
     }
 
     /// Where the store is and what it is, for status.
     pub fn describe(&self) -> String {
-        let found = self.connection.as_ref().map_or_else(|| "away".to_owned(), |found| found.layout.describe());
+        let found = self
+            .connection
+            .as_ref()
+            .map_or_else(|| "away".to_owned(), |found| found.layout.describe());
         format!("mysql {}, {found}", self.place)
     }
 
     /// Whether history can be kept: only where the database was migrated.
     pub fn has_history(&self) -> bool {
-        self.connection.as_ref().is_some_and(|found| found.layout.has_history())
+        self.connection
+            .as_ref()
+            .is_some_and(|found| found.layout.has_history())
     }
 
     /// The connection, made where there is none.
@@ -75,7 +85,9 @@ impl MysqlStore {
             self.connection = Some(opened.map_err(|error| self.named(error))?);
         }
         // It was put there just now where there was none.
-        self.connection.as_mut().ok_or_else(|| StoreError::Away("not connected".to_owned()))
+        self.connection
+            .as_mut()
+            .ok_or_else(|| StoreError::Away("not connected".to_owned()))
     }
 
     /// Runs one call on the connection, within its deadline. What fails costs the connection unless the database
@@ -100,7 +112,10 @@ impl MysqlStore {
             }
             if let Some(connection) = &mut self.connection {
                 // A transaction that the failed call began ends here; a connection that cannot do that is no good.
-                if within(CONNECT_MAX, "rolling back", connection.roll_back()).await.is_err() {
+                if within(CONNECT_MAX, "rolling back", connection.roll_back())
+                    .await
+                    .is_err()
+                {
                     self.connection = None;
                 }
             }
@@ -133,7 +148,10 @@ impl Connection {
 
     /// Everything read until the commit is of one moment.
     async fn begin_snapshot(&mut self) -> Result<(), CallError> {
-        Ok(self.conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await?)
+        Ok(self
+            .conn
+            .query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            .await?)
     }
 
     async fn commit(&mut self) -> Result<(), CallError> {
@@ -190,15 +208,21 @@ async fn within<T>(
 ) -> Result<T, CallError> {
     match tokio::time::timeout(time, work).await {
         Ok(done) => done,
-        Err(_) => Err(CallError::Away(format!("{what} took longer than {} s", time.as_secs()))),
+        Err(_) => Err(CallError::Away(format!(
+            "{what} took longer than {} s",
+            time.as_secs()
+        ))),
     }
 }
 
 fn options(url: &str) -> Result<Opts, StoreError> {
     let example = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE";
-    let opts = Opts::from_url(url).map_err(|error| StoreError::Unfit(format!("mysql_url: {error}; {example}")))?;
+    let opts =
+        Opts::from_url(url).map_err(|error| StoreError::Unfit(format!("mysql_url: {error}; {example}")))?;
     if opts.db_name().is_none_or(str::is_empty) {
-        return Err(StoreError::Unfit(format!("mysql_url names no database; {example}")));
+        return Err(StoreError::Unfit(format!(
+            "mysql_url names no database; {example}"
+        )));
     }
     let local = opts.socket().is_some();
     let setup = vec![
@@ -227,7 +251,9 @@ fn place(opts: &Opts) -> String {
 
 /// The Unix time in seconds.
 fn unix_now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -246,13 +272,22 @@ mod tests {
     fn url_without_database_is_refused_with_an_example() {
         for url in ["mysql://root@localhost", "postgres://x/y", "nonsense"] {
             let error = options(url).expect_err(url).to_string();
-            assert!(error.contains("mysql://USER:PASSWORD@HOST:PORT/DATABASE"), "{error}");
+            assert!(
+                error.contains("mysql://USER:PASSWORD@HOST:PORT/DATABASE"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn lost_lock_is_tried_again_and_missing_right_is_not() {
-        let error = |code| server(&ServerError { code, message: "m".into(), state: "s".into() });
+        let error = |code| {
+            server(&ServerError {
+                code,
+                message: "m".into(),
+                state: "s".into(),
+            })
+        };
         assert!(matches!(error(1213), CallError::Again(_)));
         assert!(matches!(error(1142), CallError::Unfit(_)));
         assert!(matches!(error(1290), CallError::Away(_)));

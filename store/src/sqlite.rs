@@ -18,8 +18,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// (milliseconds), short against the 1.5 s in which a service has to stop.
 pub const BUSY_MAX: Duration = Duration::from_millis(500);
 
+/// Between two looks at a lock that another holds. SQLite's own handler sleeps up to 100 ms; beside a writer that
+/// stores one transaction after the other it would hardly ever find the moment between two.
+const BUSY_LOOK: Duration = Duration::from_millis(1);
+
 /// How long opening waits for others that open the same new file: they make the schema meanwhile.
-const OPEN_MAX: Duration = Duration::from_secs(2);
+const OPEN_MAX: Duration = Duration::from_millis(500);
 /// Between two tries to open.
 const OPEN_RETRY: Duration = Duration::from_millis(5);
 /// Prepared statements kept; there are fewer different ones in this crate.
@@ -71,7 +75,7 @@ impl SqliteStore {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
         let mut connection = Connection::open_with_flags(path, flags).map_err(named)?;
-        connection.busy_timeout(BUSY_MAX).map_err(named)?;
+        connection.busy_handler(Some(wait_while_busy)).map_err(named)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         let journal: String = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
@@ -161,6 +165,12 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Called by SQLite while another holds a lock that it needs; `looks` counts from 0. False gives up.
+fn wait_while_busy(looks: i32) -> bool {
+    std::thread::sleep(BUSY_LOOK);
+    u128::from(looks.unsigned_abs()) < BUSY_MAX.as_millis() / BUSY_LOOK.as_millis()
+}
+
 fn prefixed(path: &Path, error: StoreError) -> StoreError {
     let path = path.display();
     match error {
@@ -185,4 +195,41 @@ fn bound(number: u64) -> i64 {
 /// The other way; a negative number that another program wrote counts as 0.
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_commit_is_on_the_disk_before_it_is_answered() {
+        let folder = tempfile::tempdir().expect("a folder for one test");
+        let store = SqliteStore::open(&folder.path().join("lars.sqlite")).expect("it opens");
+        let pragma = |name| {
+            store
+                .connection
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+        };
+        assert_eq!(pragma("synchronous"), Ok(2.into()), "2 is FULL");
+        assert_eq!(pragma("journal_mode"), Ok("wal".to_owned().into()));
+    }
+
+    #[test]
+    fn failure_says_whether_to_try_again() {
+        let sqlite = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into();
+        for away in [
+            rusqlite::ffi::SQLITE_BUSY,
+            rusqlite::ffi::SQLITE_FULL,
+            rusqlite::ffi::SQLITE_IOERR_FSYNC,
+        ] {
+            assert!(matches!(sqlite(away), StoreError::Away(_)), "{away}");
+        }
+        for unfit in [
+            rusqlite::ffi::SQLITE_READONLY,
+            rusqlite::ffi::SQLITE_CORRUPT,
+            rusqlite::ffi::SQLITE_ERROR,
+        ] {
+            assert!(matches!(sqlite(unfit), StoreError::Unfit(_)), "{unfit}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The `lars` command and a service: what an operator asks. Taken over the Unix socket and from loopback only.
 
-use crate::bounds::{EDITS_MAX, TEXT_BYTES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
+use crate::bounded;
+use crate::bounds::{EDITS_MAX, STATUS_LINES_MAX, TEXT_BYTES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
 use crate::byte_enum::byte_enum;
 use crate::codec::Message;
 use crate::frame::Kind;
@@ -64,6 +65,7 @@ pub struct RouteRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteRows {
     /// At most [`EDITS_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<EDITS_MAX, _, _>")]
     pub rows: Vec<RouteRow>,
     /// Whether more follow: ask again behind the last row.
     pub more: bool,
@@ -97,6 +99,7 @@ impl RouteEdit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EditRoutes {
     /// 1 to [`EDITS_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<EDITS_MAX, _, _>")]
     pub edits: Vec<RouteEdit>,
 }
 
@@ -120,7 +123,7 @@ pub struct GetStatus {
     pub version: u16,
 }
 
-/// The answer to [`GetStatus`].
+/// The answer to [`GetStatus`]. Every text of it has at most [`TEXT_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusText {
     /// `agent`, `dns` or `report`.
@@ -131,11 +134,14 @@ pub struct StatusText {
     pub io: String,
     /// Why that one.
     pub io_reason: String,
-    /// Named counts, such as modules and connections.
+    /// Named counts, such as modules and connections. At most [`STATUS_LINES_MAX`], as notes and links.
+    #[serde(deserialize_with = "bounded::seq::<STATUS_LINES_MAX, _, _>")]
     pub counts: Vec<(String, u64)>,
     /// Named states that are no number.
+    #[serde(deserialize_with = "bounded::seq::<STATUS_LINES_MAX, _, _>")]
     pub notes: Vec<(String, String)>,
     /// Links to other services.
+    #[serde(deserialize_with = "bounded::seq::<STATUS_LINES_MAX, _, _>")]
     pub links: Vec<LinkStatus>,
 }
 
@@ -220,6 +226,7 @@ impl Message for EditRoutes {
         }
         self.edits.iter().try_for_each(|edit| match edit {
             RouteEdit::Put(row) => check_row(row),
+            // Whatever stands in the store may be removed from it.
             RouteEdit::Remove { .. } => Ok(()),
         })
     }
@@ -232,4 +239,21 @@ impl Message for GetStatus {
 }
 impl Message for StatusText {
     const KIND: Kind = Kind::StatusText;
+    fn check(&self) -> Result<(), &'static str> {
+        let fits = |texts: &[&String]| texts.iter().all(|text| text.len() <= TEXT_BYTES_MAX);
+        if !fits(&[&self.service, &self.version, &self.io, &self.io_reason]) {
+            return Err("service, version or io");
+        }
+        if self.counts.len() > STATUS_LINES_MAX || !self.counts.iter().all(|(name, _)| fits(&[name])) {
+            return Err("counts");
+        }
+        if self.notes.len() > STATUS_LINES_MAX || !self.notes.iter().all(|(name, note)| fits(&[name, note])) {
+            return Err("notes");
+        }
+        let link_fits = |link: &LinkStatus| fits(&[&link.to, &link.addr, &link.error]);
+        if self.links.len() > STATUS_LINES_MAX || !self.links.iter().all(link_fits) {
+            return Err("links");
+        }
+        Ok(())
+    }
 }

@@ -24,6 +24,10 @@ pub const CALLER_NAME_BYTES_MAX: usize = 64;
 pub const MODULES_MAX: usize = 1_024;
 /// Tallies in one batch.
 pub const TALLIES_MAX: usize = 512;
+/// Nodes in one explanation: no more fit a body, however short their reasons (35 bytes each and the head).
+pub const EXPLAINED_MAX: usize = 1_871;
+/// Counts, notes and links, each, of a status.
+pub const STATUS_LINES_MAX: usize = 256;
 /// Changes in one edit: they are stored in one transaction.
 pub const EDITS_MAX: usize = 512;
 /// Bytes of a text meant for people (a refusal, a reason).
@@ -33,9 +37,61 @@ pub const WEIGHT_DEFAULT: u16 = 100;
 /// Largest weight; the smallest is 1. The ratio of two weights then fits what a pick can honour.
 pub const WEIGHT_MAX: u16 = 10_000;
 
-// The largest message of each kind fits a body (sizes are those of docs/PROTOCOL.md).
-const _: () = assert!(PAGE_NODES_MAX * 23 + PAGE_ZONES_MAX * (ZONE_BYTES_MAX + 8) + 128 <= BODY_BYTES_MAX);
-const _: () = assert!(REPORTS_MAX * 43 + 64 <= BODY_BYTES_MAX);
-const _: () = assert!(TALLIES_MAX * 112 + 128 <= BODY_BYTES_MAX);
-const _: () = assert!(MODULES_MAX * 32 + 64 <= BODY_BYTES_MAX);
-const _: () = assert!(EDITS_MAX * (32 + ZONE_BYTES_MAX + 24) + 64 <= BODY_BYTES_MAX);
+/// Bytes of an address and a port.
+const NODE_ADDR_BYTES: usize = 18;
+/// Bytes of a module.
+const MODULE_BYTES: usize = 8;
+/// Bytes of a count or of a string's length.
+const COUNT_BYTES: usize = 8;
+/// Bytes of a report: module, node, token, outcome, retcode, latency.
+const REPORT_BYTES: usize = MODULE_BYTES + NODE_ADDR_BYTES + 8 + 1 + 4 + 4;
+/// Bytes of a known module: module, instance, version, hash.
+const KNOWN_MODULE_BYTES: usize = MODULE_BYTES + 3 * 8;
+/// Bytes of a page's node: address, weight, state, zone.
+const PAGE_NODE_BYTES: usize = NODE_ADDR_BYTES + 2 + 1 + 2;
+/// Bytes of all zones of a page at most.
+const ZONES_BYTES_MAX: usize = COUNT_BYTES + PAGE_ZONES_MAX * (COUNT_BYTES + ZONE_BYTES_MAX);
+/// Bytes of a tally: module, node, age, four counts, sum and maximum of latencies, window (two counts, a flag).
+const TALLY_BYTES: usize = MODULE_BYTES + NODE_ADDR_BYTES + 4 + 4 * 4 + 8 + 4 + (4 + 4 + 1);
+/// Bytes of a row at most: module, node, weight, state, zone.
+const ROUTE_ROW_BYTES_MAX: usize = MODULE_BYTES + NODE_ADDR_BYTES + 2 + 1 + COUNT_BYTES + ZONE_BYTES_MAX;
+/// Bytes of an edit at most: tag, row.
+const ROUTE_EDIT_BYTES_MAX: usize = 4 + ROUTE_ROW_BYTES_MAX;
+/// Bytes of an explained node without its reason: node, view, since, the reason's length.
+const NODE_EXPLAINED_BYTES: usize = NODE_ADDR_BYTES + 1 + 8 + COUNT_BYTES;
+
+/// Bytes of the largest report batch.
+pub const REPORT_BATCH_BYTES_MAX: usize = COUNT_BYTES + REPORTS_MAX * REPORT_BYTES;
+/// Bytes of the largest subscribe or digest.
+pub const SUBSCRIBE_BYTES_MAX: usize = COUNT_BYTES + MODULES_MAX * KNOWN_MODULE_BYTES;
+/// Bytes of the largest page: module, status, three words, a flag, two places, zones, nodes.
+pub const ROUTE_PAGE_BYTES_MAX: usize =
+    MODULE_BYTES + 1 + 3 * 8 + 1 + 2 * 4 + ZONES_BYTES_MAX + COUNT_BYTES + PAGE_NODES_MAX * PAGE_NODE_BYTES;
+/// Bytes of the largest delta: module, four words, a flag, zones, nodes put, nodes removed.
+pub const ROUTE_DELTA_BYTES_MAX: usize = MODULE_BYTES
+    + 4 * 8
+    + 1
+    + ZONES_BYTES_MAX
+    + 2 * COUNT_BYTES
+    + PAGE_NODES_MAX * (PAGE_NODE_BYTES + NODE_ADDR_BYTES);
+/// Bytes of the largest tally batch: incarnation, sequence, caller, age, tallies.
+pub const TALLY_BATCH_BYTES_MAX: usize = 16 + 8 + 4 + 8 + COUNT_BYTES + TALLIES_MAX * TALLY_BYTES;
+/// Bytes of the largest listing: rows, a flag.
+pub const ROUTE_ROWS_BYTES_MAX: usize = COUNT_BYTES + EDITS_MAX * ROUTE_ROW_BYTES_MAX + 1;
+/// Bytes of the largest edit.
+pub const EDIT_ROUTES_BYTES_MAX: usize = COUNT_BYTES + EDITS_MAX * ROUTE_EDIT_BYTES_MAX;
+/// Bytes of an explanation of as many nodes as may be, of a policy and of reasons without a name: longer texts
+/// leave room for fewer nodes, and the sender leaves out the last. Status, version, policy, total, nodes.
+pub const EXPLANATION_BYTES_BARE: usize =
+    1 + 8 + COUNT_BYTES + 4 + COUNT_BYTES + EXPLAINED_MAX * NODE_EXPLAINED_BYTES;
+
+// The largest message of each kind fits a body; wire/tests/largest.rs holds these sums against encoded messages.
+const _: () = assert!(REPORT_BATCH_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(SUBSCRIBE_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(ROUTE_PAGE_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(ROUTE_DELTA_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(TALLY_BATCH_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(ROUTE_ROWS_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(EDIT_ROUTES_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(EXPLANATION_BYTES_BARE <= BODY_BYTES_MAX);
+const _: () = assert!(EXPLANATION_BYTES_BARE + NODE_EXPLAINED_BYTES > BODY_BYTES_MAX);

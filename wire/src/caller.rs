@@ -1,7 +1,8 @@
 //! Caller and agent: which node, and how did it go. These are the hot messages; none of them allocates to decode
 //! but the batch, the name of a caller and the texts for people.
 
-use crate::bounds::{AVOID_MAX, CALLER_NAME_BYTES_MAX, NODES_MAX, REPORTS_MAX, TEXT_BYTES_MAX};
+use crate::bounded;
+use crate::bounds::{AVOID_MAX, CALLER_NAME_BYTES_MAX, EXPLAINED_MAX, REPORTS_MAX, TEXT_BYTES_MAX};
 use crate::byte_enum::byte_enum;
 use crate::codec::Message;
 use crate::frame::Kind;
@@ -122,6 +123,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportBatch {
     /// At most [`REPORTS_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<REPORTS_MAX, _, _>")]
     pub reports: Vec<Report>,
 }
 
@@ -180,11 +182,12 @@ pub struct Explanation {
     pub status: Status,
     /// Version of the route.
     pub version: u64,
-    /// The policy's name.
+    /// The policy's name. At most [`TEXT_BYTES_MAX`] bytes, as each reason.
     pub policy: String,
     /// How many nodes the module has; `nodes` holds the first of them that fit.
     pub total: u32,
-    /// One line a node.
+    /// One line a node; at most [`EXPLAINED_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<EXPLAINED_MAX, _, _>")]
     pub nodes: Vec<NodeExplained>,
 }
 
@@ -269,8 +272,11 @@ impl Message for Explain {
 impl Message for Explanation {
     const KIND: Kind = Kind::Explanation;
     fn check(&self) -> Result<(), &'static str> {
-        if self.nodes.len() > NODES_MAX {
+        if self.nodes.len() > EXPLAINED_MAX {
             return Err("nodes");
+        }
+        if self.policy.len() > TEXT_BYTES_MAX {
+            return Err("policy");
         }
         if self.nodes.iter().any(|node| node.reason.len() > TEXT_BYTES_MAX) {
             Err("reason")

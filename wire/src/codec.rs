@@ -4,9 +4,11 @@
 //! so replacing it means replacing this file. The limit is never absent: without one, bincode panics on a hostile
 //! length. No message has zero-sized elements, since billions of them would pass any limit.
 
-use crate::bounds::{BODY_BYTES_MAX, HEADER_BYTES};
+use crate::bounds::{BODY_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES};
 use crate::frame::{Header, Kind};
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::enc::write::Writer;
+use bincode::error::{DecodeError, EncodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -81,7 +83,7 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<M, CodecError> {
         bincode::serde::decode_from_slice::<M, _>(body, CONFIGURATION).map_err(|error| {
             CodecError::Malformed {
                 kind,
-                reason: error.to_string(),
+                reason: reason(error),
             }
         })?;
     if used != body.len() {
@@ -96,7 +98,16 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<M, CodecError> {
     Ok(message)
 }
 
-/// Encodes header and body into the front of `out`; returns the frame's length. Nothing is allocated.
+/// bincode's reason, without its quotes around what serde and the messages themselves say.
+fn reason(error: DecodeError) -> String {
+    match error {
+        DecodeError::OtherString(reason) => reason,
+        other => other.to_string(),
+    }
+}
+
+/// Encodes header and body into the front of `out`; returns the frame's length. Nothing is allocated. The sender
+/// keeps the bounds that [`Message::check`] judges: they are not judged again here, on the path of every answer.
 pub fn encode<M: Message>(message: &M, sequence: u32, out: &mut [u8]) -> Result<usize, CodecError> {
     let space = out.len();
     let no_space = CodecError::NoSpace { kind: M::KIND, space };
@@ -116,18 +127,49 @@ pub fn encode<M: Message>(message: &M, sequence: u32, out: &mut [u8]) -> Result<
     Ok(HEADER_BYTES + body_bytes)
 }
 
-/// Encodes header and body at the end of `out`, which grows by at most one frame.
+/// Encodes header and body at the end of `out`, which grows by the frame's length; on an error it is as it was.
 pub fn append<M: Message>(message: &M, sequence: u32, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let start = out.len();
-    out.resize(start + crate::bounds::FRAME_BYTES_MAX, 0);
-    match encode(message, sequence, &mut out[start..]) {
-        Ok(bytes) => {
-            out.truncate(start + bytes);
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    let body = start + HEADER_BYTES;
+    let mut tail = Tail {
+        out,
+        end_max: body + BODY_BYTES_MAX,
+    };
+    let encoded = bincode::serde::encode_into_writer(message, &mut tail, CONFIGURATION);
+    let body_bytes = out.len() - body;
+    match out[start..].first_chunk_mut::<HEADER_BYTES>() {
+        Some(head) if encoded.is_ok() => {
+            Header {
+                body_bytes: body_bytes as u32,
+                kind: M::KIND,
+                sequence,
+            }
+            .put(head);
             Ok(())
         }
-        Err(error) => {
+        _ => {
             out.truncate(start);
-            Err(error)
+            Err(CodecError::NoSpace {
+                kind: M::KIND,
+                space: FRAME_BYTES_MAX,
+            })
         }
+    }
+}
+
+/// The end of a vector that may grow up to a bound: bincode's own limit is kept when decoding alone.
+struct Tail<'a> {
+    out: &'a mut Vec<u8>,
+    end_max: usize,
+}
+
+impl Writer for Tail<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        if self.end_max - self.out.len() < bytes.len() {
+            return Err(EncodeError::UnexpectedEnd);
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Agent and dns: which nodes does a module have, and what changed. Also the pages in which any service sends a
 //! route, since 10,000 nodes do not fit one frame.
 
+use crate::bounded;
 use crate::bounds::{MODULES_MAX, NODES_MAX, PAGE_NODES_MAX, PAGE_ZONES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
 use crate::caller::Status;
 use crate::codec::Message;
@@ -29,6 +30,7 @@ pub struct KnownModule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribe {
     /// At most [`MODULES_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<MODULES_MAX, _, _>")]
     pub modules: Vec<KnownModule>,
 }
 
@@ -36,6 +38,7 @@ pub struct Subscribe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsubscribe {
     /// At most [`MODULES_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<MODULES_MAX, _, _>")]
     pub modules: Vec<ModuleId>,
 }
 
@@ -74,8 +77,10 @@ pub struct RoutePage {
     /// Place of this page's first node in the whole route.
     pub first: u32,
     /// The zones that this page's nodes stand in.
+    #[serde(deserialize_with = "bounded::seq::<PAGE_ZONES_MAX, _, _>")]
     pub zones: Vec<String>,
     /// The nodes, sorted by address.
+    #[serde(deserialize_with = "bounded::seq::<PAGE_NODES_MAX, _, _>")]
     pub nodes: Vec<PageNode>,
 }
 
@@ -95,10 +100,13 @@ pub struct RouteDelta {
     /// As in [`RoutePage`].
     pub explained: bool,
     /// As in [`RoutePage`].
+    #[serde(deserialize_with = "bounded::seq::<PAGE_ZONES_MAX, _, _>")]
     pub zones: Vec<String>,
     /// Nodes new or changed.
+    #[serde(deserialize_with = "bounded::seq::<PAGE_NODES_MAX, _, _>")]
     pub put: Vec<PageNode>,
     /// Nodes gone.
+    #[serde(deserialize_with = "bounded::seq::<PAGE_NODES_MAX, _, _>")]
     pub removed: Vec<NodeAddr>,
 }
 
@@ -116,6 +124,7 @@ pub struct PushAck {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// At most [`MODULES_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<MODULES_MAX, _, _>")]
     pub modules: Vec<KnownModule>,
 }
 
@@ -187,18 +196,18 @@ pub fn pages(head: RouteHead, route: &Route) -> Vec<RoutePage> {
     };
     let (mut pages, mut zones, mut nodes, mut first) = (Vec::new(), Zones::default(), Vec::new(), 0);
     for (place, node) in route.nodes().iter().enumerate() {
-        let zone = match zones.place(&node.zone) {
-            Some(zone) if nodes.len() < PAGE_NODES_MAX => zone,
-            _ => {
-                pages.push(page(
-                    first,
-                    std::mem::take(&mut zones).names,
-                    std::mem::take(&mut nodes),
-                ));
-                first = place as u32;
-                zones.place(&node.zone).unwrap_or(0)
-            }
+        let zone = if nodes.len() < PAGE_NODES_MAX {
+            zones.place(&node.zone)
+        } else {
+            None
         };
+        let zone = zone.unwrap_or_else(|| {
+            // The page is full of nodes or of zones: the next one has room for any zone.
+            let (zones_before, nodes_before) = (std::mem::take(&mut zones).names, std::mem::take(&mut nodes));
+            pages.push(page(first, zones_before, nodes_before));
+            first = place as u32;
+            zones.place(&node.zone).unwrap_or(0)
+        });
         nodes.push(PageNode {
             addr: node.addr,
             weight: node.weight,

@@ -128,12 +128,13 @@ impl Header {
     /// Reads a header; every field is judged.
     pub fn read(bytes: &[u8; HEADER_BYTES]) -> Result<Self, FrameError> {
         let [l0, l1, l2, l3, version, kind, r0, r1, s0, s1, s2, s3] = *bytes;
+        // First the version: another one may mean another length.
+        if version != VERSION {
+            return Err(FrameError::Version { version });
+        }
         let body_bytes = u32::from_le_bytes([l0, l1, l2, l3]);
         if body_bytes as usize > BODY_BYTES_MAX {
             return Err(FrameError::TooLong { bytes: body_bytes });
-        }
-        if version != VERSION {
-            return Err(FrameError::Version { version });
         }
         if (r0, r1) != (0, 0) {
             return Err(FrameError::Reserved);

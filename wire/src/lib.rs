@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod bounded;
 pub mod bounds;
 mod byte_enum;
 pub mod caller;

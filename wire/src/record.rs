@@ -1,5 +1,6 @@
 //! Agent and report: counts of calls, each stored exactly once however often it is sent.
 
+use crate::bounded;
 use crate::bounds::TALLIES_MAX;
 use crate::codec::Message;
 use crate::frame::Kind;
@@ -56,6 +57,7 @@ pub struct TallyBatch {
     /// How long ago the batch was frozen, in milliseconds; added to each tally's age. Grows when it is sent again.
     pub age_ms: u64,
     /// At most [`TALLIES_MAX`].
+    #[serde(deserialize_with = "bounded::seq::<TALLIES_MAX, _, _>")]
     pub tallies: Vec<Tally>,
 }
 

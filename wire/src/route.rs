@@ -105,10 +105,12 @@ impl Route {
     /// `self` with `put` added or replaced and `removed` gone: the inverse of [`Self::delta_to`].
     #[must_use]
     pub fn with_delta(&self, put: Vec<RouteNode>, removed: &[NodeAddr]) -> Self {
+        let mut removed = removed.to_vec();
+        removed.sort_unstable();
         let kept = self
             .nodes
             .iter()
-            .filter(|node| !removed.contains(&node.addr))
+            .filter(|node| removed.binary_search(&node.addr).is_err())
             .cloned();
         // The changed ones come first: `new` keeps the earlier of two with one address (the sort is stable).
         Self::new(put.into_iter().chain(kept).collect())

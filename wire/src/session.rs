@@ -31,7 +31,9 @@ pub struct Drained {
 impl Session {
     /// A connection just accepted.
     pub const fn new() -> Self {
-        Self { stage: Stage::Preface }
+        Self {
+            stage: Stage::Preface,
+        }
     }
 
     /// Hands at most `frames_max` whole frames to `each`. Stops at the first error, the peer's or `each`'s: frames
@@ -46,13 +48,21 @@ impl Session {
         if self.stage == Stage::Preface {
             match frame::split_preface(bytes)? {
                 Some(used) => consumed = used,
-                None => return Ok(Drained { consumed: 0, more: false }),
+                None => {
+                    return Ok(Drained {
+                        consumed: 0,
+                        more: false,
+                    });
+                }
             }
             self.stage = Stage::Frames;
         }
         for _ in 0..frames_max {
             let Some(frame) = frame::split(&bytes[consumed..])? else {
-                return Ok(Drained { consumed, more: false });
+                return Ok(Drained {
+                    consumed,
+                    more: false,
+                });
             };
             consumed += frame.bytes();
             each(frame)?;
@@ -85,8 +95,13 @@ mod tests {
         };
         let first = session.drain(&bytes, 3, &mut each).expect("good bytes");
         assert!(first.more);
-        let second = session.drain(&bytes[first.consumed..], 3, &mut each).expect("good bytes");
-        assert_eq!((second.more, first.consumed + second.consumed, seen), (false, bytes.len(), 5));
+        let second = session
+            .drain(&bytes[first.consumed..], 3, &mut each)
+            .expect("good bytes");
+        assert_eq!(
+            (second.more, first.consumed + second.consumed, seen),
+            (false, bytes.len(), 5)
+        );
     }
 
     #[test]

@@ -249,12 +249,18 @@ impl RouteBook {
         for page in disk::read(bytes)? {
             let page = page?;
             let module = page.module;
-            let is_new = page.first == 0 && !book.subscriptions.contains_key(&module);
-            if is_new {
+            // Modules were written in order, each once.
+            let is_next = book
+                .subscriptions
+                .last_key_value()
+                .is_none_or(|(last, _)| *last < module);
+            if is_next && book.assemblies.is_empty() {
                 book.subscribe(module);
+            } else if !book.assemblies.has(module) {
+                return Err(format!("module {module} stands at the wrong place"));
             }
             match book.page(page) {
-                Noted::Whole(route, _) => news.push(route),
+                Noted::Whole(route, _) if route.status == Status::Ok => news.push(route),
                 Noted::More if book.assemblies.has(module) => {}
                 _ => return Err(format!("the pages of module {module} do not make a route")),
             }

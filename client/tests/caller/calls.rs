@@ -1,9 +1,10 @@
 //! How calls are told: verdicts, drops, batches, and the barrier behind them.
 
-use crate::fake_agent::{FakeAgent, Got, MODULE, addr, folder, one_node, patient};
+use crate::fake_agent::{FakeAgent, Got, MODULE, PATIENCE, addr, folder, one_node, patient};
 use lars_client::{Call, Client, ClientError, NodeAddr, Outcome, Report};
 use lars_wire::Kind;
 use lars_wire::caller::ReportBatch;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Picks, judges the call as told, and returns the report that came.
@@ -55,6 +56,24 @@ fn call_dropped_without_a_verdict_is_cancelled_once() {
         .expect("the agent takes it");
     client.flush().expect("the agent answers");
     assert_eq!(agent.reports(), 1, "a judged call is not cancelled as well");
+}
+
+#[test]
+fn call_that_became_a_node_is_not_reported() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::new(&path, one_node);
+    let client = patient(&path);
+    assert_eq!(
+        client.pick(MODULE).expect("there is a node").into_node(),
+        addr("10.0.0.1:7777")
+    );
+    client
+        .pick(MODULE)
+        .expect("there is a node")
+        .ok()
+        .expect("the agent takes it");
+    client.flush().expect("the agent answers");
+    assert_eq!(agent.reports(), 1);
 }
 
 #[test]
@@ -176,4 +195,33 @@ fn flush_waits_for_a_connection_that_another_thread_uses() {
         flusher.join().expect("no panic").expect("the agent answers");
     });
     assert_eq!(agent.wait_for(Kind::Ping, 1)[0].connection, 0);
+}
+
+#[test]
+fn flush_comes_through_although_other_threads_never_pause() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::new(&path, one_node);
+    let client = Client::builder().path(&path).timeout(PATIENCE).connections_max(1);
+    let client = client.connect().expect("it listens");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    client
+                        .pick(MODULE)
+                        .expect("there is a node")
+                        .ok()
+                        .expect("the agent takes it");
+                }
+            });
+        }
+        for _ in 0..20 {
+            let reported = agent.reports();
+            client.flush().expect("the agent answers");
+            assert!(agent.reports() >= reported);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(agent.connections(), 1);
 }

@@ -71,6 +71,7 @@ struct Shared {
     came: Condvar,
     stopping: AtomicBool,
     connections: AtomicUsize,
+    closed: AtomicUsize,
     streams: Mutex<Vec<Stream>>,
 }
 
@@ -129,6 +130,7 @@ impl FakeAgent {
             came: Condvar::new(),
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            closed: AtomicUsize::new(0),
             streams: Mutex::default(),
         });
         let accepting = shared.clone();
@@ -142,6 +144,15 @@ impl FakeAgent {
 
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Returns when the agent has closed a connection.
+    pub(crate) fn wait_for_close(&self) {
+        let end = Instant::now() + PATIENCE;
+        while self.shared.closed.load(Ordering::SeqCst) == 0 {
+            assert!(Instant::now() < end, "no connection is closed");
+            std::thread::yield_now();
+        }
     }
 
     /// All frames of `kind` that came, once there are `count`.
@@ -159,7 +170,7 @@ impl FakeAgent {
         }
     }
 
-    /// Every report that came, single or in a batch, once there are `count`.
+    /// The first report that came in a frame of its own.
     pub(crate) fn wait_for_report(&self) -> Report {
         self.wait_for(Kind::Report, 1)[0].decode()
     }
@@ -232,15 +243,18 @@ fn accept(shared: &Arc<Shared>, listener: &Listener) {
                 Stream::Tcp(stream) => Stream::Tcp(stream.try_clone().expect("descriptors are left")),
             };
             shared.streams.lock().expect("no panic").push(clone);
-            scope.spawn(move || match stream {
-                Stream::Unix(stream) => {
-                    serve(shared, &mut &stream, &mut &stream, connection);
-                    let _ = stream.shutdown(Shutdown::Both);
+            scope.spawn(move || {
+                match stream {
+                    Stream::Unix(stream) => {
+                        serve(shared, &mut &stream, &mut &stream, connection);
+                        let _ = stream.shutdown(Shutdown::Both);
+                    }
+                    Stream::Tcp(stream) => {
+                        serve(shared, &mut &stream, &mut &stream, connection);
+                        let _ = stream.shutdown(Shutdown::Both);
+                    }
                 }
-                Stream::Tcp(stream) => {
-                    serve(shared, &mut &stream, &mut &stream, connection);
-                    let _ = stream.shutdown(Shutdown::Both);
-                }
+                shared.closed.fetch_add(1, Ordering::SeqCst);
             });
         }
         // Those who connect from here on are refused, as by a process that is gone.

@@ -1,8 +1,9 @@
 //! The agent goes away and comes back: nothing hangs, nothing is silently lost, the next question finds it.
 
 use crate::fake_agent::{FakeAgent, MODULE, PATIENCE, folder, one_node, patient};
-use lars_client::{ClientError, PickError};
+use lars_client::{ClientError, PickError, Reason};
 use lars_wire::Kind;
+use lars_wire::admin::Refusal;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -100,4 +101,23 @@ fn socket_of_the_own_core_is_preferred_and_a_dead_one_does_no_harm() {
     }
     drop(patient(&path).pick(MODULE).expect("there is a node"));
     assert_eq!(agent.connections(), 1, "nobody listens on the near socket");
+}
+
+#[test]
+fn reason_that_the_agent_gave_before_it_closed_is_told() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::new(&path, |got, peer| {
+        one_node(got, peer);
+        let refusal = Refusal {
+            reason: Reason::Full,
+            text: "too many callers".to_owned(),
+        };
+        peer.answer(0, &refusal);
+        peer.close();
+    });
+    let client = patient(&path);
+    let call = client.pick(MODULE).expect("there is a node");
+    agent.wait_for_close();
+    let error = call.ok().expect_err("the connection is closed");
+    assert!(error.to_string().contains("too many callers"), "{error}");
 }

@@ -36,10 +36,17 @@ impl Pick {
         let module = ModuleId::new(self.modid, self.cmdid);
         let answer = match self.ask(module) {
             Ok(answer) => answer,
-            Err(failure) => Answer { status: "failed", node: None, failure: Some(failure) },
+            Err(failure) => Answer {
+                status: "failed",
+                node: None,
+                failure: Some(failure),
+            },
         };
         if self.json {
-            let (node, version) = answer.node.map(|(node, version)| (node.to_string(), version)).unzip();
+            let (node, version) = answer
+                .node
+                .map(|(node, version)| (node.to_string(), version))
+                .unzip();
             let mut object = serde_json::json!({ "status": answer.status, "node": node, "version": version });
             if let Some(failure) = &answer.failure {
                 object["error"] = failure.text.clone().into();
@@ -59,33 +66,44 @@ impl Pick {
 
     fn ask(&self, module: ModuleId) -> Result<Answer, Failure> {
         let wait = Duration::from_millis(self.wait_ms.into());
-        let client = Client::builder(self.find.agent()?)
+        let client = Client::builder()
+            .path(self.find.agent()?)
             .name("lars pick")
-            .timeout(wait + Duration::from_secs(1))
             .connect()?;
-        let options = PickOptions { wait, ..PickOptions::default() };
-        let (status, code, text) = match client.pick_with(module, &options) {
-            Ok(call) => {
-                let node = (call.node(), call.version());
-                // Whoever calls the node tells with `lars report-call` how it went: this command made no call.
-                call.abandon();
-                return Ok(Answer { status: "ok", node: Some(node), failure: None });
-            }
-            Err(PickError::Overloaded { .. }) => {
-                ("overloaded", Code::Overloaded, format!("every node of module {module} is overloaded"))
-            }
-            Err(PickError::NotFound) => {
-                ("not_found", Code::NotFound, format!("module {module} has no nodes: add one with `lars route add`"))
-            }
-            Err(PickError::Pending) => {
-                let text = format!("no route of module {module} came within {} ms: is dns up? `lars status` tells", self.wait_ms);
-                ("pending", Code::Unreachable, text)
-            }
-            Err(PickError::Failed) => {
-                ("failed", Code::Other, format!("the agent has no room for module {module}: raise [agent] modules_max"))
-            }
-            Err(PickError::Client(error)) => return Err(error.into()),
+        let options = PickOptions {
+            wait,
+            ..PickOptions::default()
         };
-        Ok(Answer { status, node: None, failure: Some(Failure::new(code, text)) })
+        let error = match client.pick_with(module, options) {
+            Ok(call) => {
+                let version = call.version();
+                // Whoever calls the node tells with `lars report-call` how it went: this command makes no call.
+                return Ok(Answer {
+                    status: "ok",
+                    node: Some((call.into_node(), version)),
+                    failure: None,
+                });
+            }
+            Err(error) => error,
+        };
+        let (status, code) = match &error {
+            PickError::Overloaded { .. } => ("overloaded", Code::Overloaded),
+            PickError::NotFound { .. } => ("not_found", Code::NotFound),
+            PickError::Pending { .. } => ("pending", Code::Unreachable),
+            PickError::Failed { .. } => ("failed", Code::Other),
+            PickError::Client(error) => return Err(error.clone().into()),
+        };
+        let text = match error {
+            PickError::Pending { .. } => format!(
+                "no route of module {module} came within {} ms: is dns up? `lars status` tells",
+                self.wait_ms
+            ),
+            error => error.to_string(),
+        };
+        Ok(Answer {
+            status,
+            node: None,
+            failure: Some(Failure::new(code, text)),
+        })
     }
 }

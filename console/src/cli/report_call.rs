@@ -32,7 +32,10 @@ pub(super) struct ReportCall {
 
 impl ReportCall {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let client = Client::builder(self.find.agent()?).name("lars report-call").connect()?;
+        let client = Client::builder()
+            .path(self.find.agent()?)
+            .name("lars report-call")
+            .connect()?;
         let report = Report {
             module: ModuleId::new(self.modid, self.cmdid),
             node: self.node,

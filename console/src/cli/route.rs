@@ -1,7 +1,7 @@
 //! `lars route`: the routes as dns has them, and changes to them. A change is published when the command returns.
 
-use super::table::table;
 use super::print;
+use super::table::table;
 use crate::find::Find;
 use crate::outcome::{Code, Failure};
 use clap::{Args, Subcommand};
@@ -128,7 +128,11 @@ fn zone(text: &str) -> Result<String, String> {
     if text.len() > bounds::ZONE_BYTES_MAX {
         return Err(format!("at most {} bytes", bounds::ZONE_BYTES_MAX));
     }
-    if text.chars().any(char::is_control) { Err("no control characters".into()) } else { Ok(text.to_owned()) }
+    if text.chars().any(char::is_control) {
+        Err("no control characters".into())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 impl Route {
@@ -149,7 +153,10 @@ fn admin(find: &Find) -> Result<Admin, Failure> {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let module = self.modid.zip(self.cmdid).map(|(modid, cmdid)| ModuleId::new(modid, cmdid));
+        let module = self
+            .modid
+            .zip(self.cmdid)
+            .map(|(modid, cmdid)| ModuleId::new(modid, cmdid));
         let rows = admin(&self.find)?.list_routes(module)?;
         if self.json {
             return print(&json(&rows)?);
@@ -157,11 +164,25 @@ impl List {
         let cells = |row: &RouteRow| {
             let line = Line::from(row);
             let state = format!("{:?}", line.state).to_lowercase();
-            let zone = if line.zone.is_empty() { "-".to_owned() } else { line.zone };
-            vec![line.modid.to_string(), line.cmdid.to_string(), line.node, line.weight.to_string(), zone, state]
+            let zone = if line.zone.is_empty() {
+                "-".to_owned()
+            } else {
+                line.zone
+            };
+            vec![
+                line.modid.to_string(),
+                line.cmdid.to_string(),
+                line.node,
+                line.weight.to_string(),
+                zone,
+                state,
+            ]
         };
         let cells: Vec<_> = rows.iter().map(cells).collect();
-        print(&table(&["modid", "cmdid", "node", "weight", "zone", "state"], &cells))
+        print(&table(
+            &["modid", "cmdid", "node", "weight", "zone", "state"],
+            &cells,
+        ))
     }
 }
 
@@ -171,7 +192,11 @@ impl Add {
             module: ModuleId::new(self.modid, self.cmdid),
             node: self.node,
             weight: self.weight,
-            state: if self.draining { NodeState::Draining } else { NodeState::Serving },
+            state: if self.draining {
+                NodeState::Draining
+            } else {
+                NodeState::Serving
+            },
             zone: self.zone,
         };
         let edited = admin(&self.find)?.edit_routes(vec![RouteEdit::Put(row)])?;
@@ -182,9 +207,15 @@ impl Add {
 impl Remove {
     fn run(self) -> Result<(), Failure> {
         let module = ModuleId::new(self.modid, self.cmdid);
-        let edited = admin(&self.find)?.edit_routes(vec![RouteEdit::Remove { module, node: self.node }])?;
+        let edited = admin(&self.find)?.edit_routes(vec![RouteEdit::Remove {
+            module,
+            node: self.node,
+        }])?;
         if edited.removed == 0 {
-            let text = format!("module {module} has no node {}: `lars route list` shows what there is", self.node);
+            let text = format!(
+                "module {module} has no node {}: `lars route list` shows what there is",
+                self.node
+            );
             return Err(Failure::new(Code::NotFound, text));
         }
         print(&published(&edited))
@@ -205,7 +236,11 @@ impl Import {
         let edits = lines
             .into_iter()
             .enumerate()
-            .map(|(place, line)| Ok(RouteEdit::Put(line.row().map_err(|reason| at(format!("entry {}: {reason}", place + 1)))?)))
+            .map(|(place, line)| {
+                Ok(RouteEdit::Put(line.row().map_err(|reason| {
+                    at(format!("entry {}: {reason}", place + 1))
+                })?))
+            })
             .collect::<Result<Vec<_>, Failure>>()?;
         if edits.is_empty() {
             return Err(at("holds no nodes".into()));
@@ -238,7 +273,10 @@ fn published(edited: &Edited) -> String {
         0 => String::new(),
         agents => format!("; {agents} agents have not confirmed it yet"),
     };
-    format!("{} put, {} removed, version {}{late}\n", edited.put, edited.removed, edited.version)
+    format!(
+        "{} put, {} removed, version {}{late}\n",
+        edited.put, edited.removed, edited.version
+    )
 }
 
 impl From<&RouteRow> for Line {
@@ -261,7 +299,11 @@ impl Line {
     fn row(self) -> Result<RouteRow, String> {
         let node = self.node.parse::<NodeAddr>().map_err(|error| error.to_string())?;
         if self.weight == 0 || self.weight > bounds::WEIGHT_MAX {
-            return Err(format!("weight {} is not within 1 to {}", self.weight, bounds::WEIGHT_MAX));
+            return Err(format!(
+                "weight {} is not within 1 to {}",
+                self.weight,
+                bounds::WEIGHT_MAX
+            ));
         }
         Ok(RouteRow {
             module: ModuleId::new(self.modid, self.cmdid),
@@ -291,16 +333,32 @@ mod tests {
         };
         let text = json(std::slice::from_ref(&row)).expect("JSON");
         let lines: Vec<Line> = serde_json::from_str(&text).expect("lines");
-        assert_eq!(lines.into_iter().map(|line| line.row().expect("a row")).collect::<Vec<_>>(), [row]);
+        assert_eq!(
+            lines
+                .into_iter()
+                .map(|line| line.row().expect("a row"))
+                .collect::<Vec<_>>(),
+            [row]
+        );
     }
 
     #[test]
     fn wrong_lines_say_what_is_wrong() {
-        let line = |text: &str| serde_json::from_str::<Line>(text).map_err(|e| e.to_string()).and_then(Line::row);
+        let line = |text: &str| {
+            serde_json::from_str::<Line>(text)
+                .map_err(|e| e.to_string())
+                .and_then(Line::row)
+        };
         let bad = [
             (r#"{"modid": 1, "cmdid": 1, "node": "10.0.0.1"}"#, "IPV4:PORT"),
-            (r#"{"modid": 1, "cmdid": 1, "node": "10.0.0.1:1", "weight": 0}"#, "weight"),
-            (r#"{"modid": 1, "cmdid": 1, "node": "10.0.0.1:1", "colour": 0}"#, "colour"),
+            (
+                r#"{"modid": 1, "cmdid": 1, "node": "10.0.0.1:1", "weight": 0}"#,
+                "weight",
+            ),
+            (
+                r#"{"modid": 1, "cmdid": 1, "node": "10.0.0.1:1", "colour": 0}"#,
+                "colour",
+            ),
             (r#"{"modid": -1, "cmdid": 1, "node": "10.0.0.1:1"}"#, "-1"),
         ];
         for (text, word) in bad {

@@ -50,7 +50,11 @@ impl Service {
         let readiness = running.register(&mut registry);
         let admin = AdminHttp::start(kind.admin(&config), registry, readiness)
             .map_err(|error| Failure::other(error.to_string()))?;
-        print(&format!("listening: {}, admin {}\n", running.place(&config), admin.addr()))?;
+        print(&format!(
+            "listening: {}, admin {}\n",
+            running.place(&config),
+            admin.addr()
+        ))?;
         notify(State::Ready);
         signals.wait(None);
         notify(State::Stopping);
@@ -78,10 +82,12 @@ impl Running {
             Kind::Agent => Agent::start(&config.agent, &config.policy, policies)
                 .map(Self::Agent)
                 .map_err(|error| failed(&error)),
-            Kind::Dns => Dns::start(&config.dns, &config.store).map(Self::Dns).map_err(|error| failed(&error)),
-            Kind::Report => {
-                Report::start(&config.report, &config.store).map(Self::Report).map_err(|error| failed(&error))
-            }
+            Kind::Dns => Dns::start(&config.dns, &config.store)
+                .map(Self::Dns)
+                .map_err(|error| failed(&error)),
+            Kind::Report => Report::start(&config.report, &config.store)
+                .map(Self::Report)
+                .map_err(|error| failed(&error)),
         }
     }
 

@@ -5,7 +5,8 @@ use super::{print, print_json};
 use crate::find::Find;
 use crate::outcome::{Code, Failure};
 use clap::Args;
-use lars_client::admin::{Admin, Endpoint};
+use lars_client::Endpoint;
+use lars_client::admin::Admin;
 use lars_wire::admin::{LinkState, StatusText};
 use serde_json::{Map, Value, json};
 
@@ -35,9 +36,12 @@ impl Status {
         }
         // The agent is what callers need; without it the status is that of a Lars that does not work.
         match parts.into_iter().find(|part| part.answer.is_err()) {
-            Some(Part { answer: Err(failure), .. }) => {
-                Err(Failure { code: Code::Unreachable, text: if self.json { String::new() } else { failure.text } })
-            }
+            Some(Part {
+                answer: Err(failure), ..
+            }) => Err(Failure {
+                code: Code::Unreachable,
+                text: if self.json { String::new() } else { failure.text },
+            }),
             _ => Ok(()),
         }
     }
@@ -60,7 +64,11 @@ impl Status {
 fn part(service: &'static str, endpoint: Result<Endpoint, Failure>) -> Part {
     let place = endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
     let answer = endpoint.and_then(|endpoint| Ok(Admin::connect(&endpoint)?.status()?));
-    Part { service, place, answer }
+    Part {
+        service,
+        place,
+        answer,
+    }
 }
 
 fn state_name(state: LinkState) -> &'static str {
@@ -73,10 +81,13 @@ fn state_name(state: LinkState) -> &'static str {
 }
 
 fn links(status: &StatusText, to: &str) -> Value {
-    let link = |link: &lars_wire::admin::LinkStatus| {
-        json!({ "addr": link.addr, "state": state_name(link.state), "error": link.error })
-    };
-    status.links.iter().filter(|link| link.to == to).map(link).collect()
+    let link = |link: &lars_wire::admin::LinkStatus| json!({ "addr": link.addr, "state": state_name(link.state), "error": link.error });
+    status
+        .links
+        .iter()
+        .filter(|link| link.to == to)
+        .map(link)
+        .collect()
 }
 
 /// The agent's own figures stand at the top; every service's stand under `services`.
@@ -87,10 +98,16 @@ fn as_json(parts: &[Part]) -> Value {
         let value = match &part.answer {
             Err(failure) => json!({ "place": part.place, "error": failure.text }),
             Ok(status) => {
-                let counts: Map<String, Value> =
-                    status.counts.iter().map(|(name, value)| (name.clone(), (*value).into())).collect();
-                let notes: Map<String, Value> =
-                    status.notes.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect();
+                let counts: Map<String, Value> = status
+                    .counts
+                    .iter()
+                    .map(|(name, value)| (name.clone(), (*value).into()))
+                    .collect();
+                let notes: Map<String, Value> = status
+                    .notes
+                    .iter()
+                    .map(|(name, text)| (name.clone(), text.clone().into()))
+                    .collect();
                 if part.service == "agent" {
                     object.insert("io".into(), status.io.clone().into());
                     object.insert("io_reason".into(), status.io_reason.clone().into());
@@ -115,7 +132,8 @@ fn as_json(parts: &[Part]) -> Value {
 fn as_text(parts: &[Part]) -> String {
     let mut rows = Vec::new();
     for part in parts {
-        let mut row = |what: &str, value: String| rows.push(vec![part.service.to_owned(), what.to_owned(), value]);
+        let mut row =
+            |what: &str, value: String| rows.push(vec![part.service.to_owned(), what.to_owned(), value]);
         match &part.answer {
             Err(failure) => row("error", failure.text.clone()),
             Ok(status) => {
@@ -129,8 +147,15 @@ fn as_text(parts: &[Part]) -> String {
                     row(name, text.clone());
                 }
                 for link in &status.links {
-                    let error = if link.error.is_empty() { String::new() } else { format!(" ({})", link.error) };
-                    row(&format!("link to {}", link.to), format!("{} {}{error}", link.addr, state_name(link.state)));
+                    let error = if link.error.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" ({})", link.error)
+                    };
+                    row(
+                        &format!("link to {}", link.to),
+                        format!("{} {}{error}", link.addr, state_name(link.state)),
+                    );
                 }
             }
         }

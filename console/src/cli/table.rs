@@ -22,8 +22,12 @@ fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize], numeric: &[b
     let mut text = String::new();
     for ((cell, &width), &right) in cells.zip(widths).zip(numeric) {
         let padding = " ".repeat(width - cell.chars().count());
-        let (before, after) = if right { (padding.as_str(), "") } else { ("", padding.as_str()) };
-        text.push_str(&format!("{before}{cell}{after}  "));
+        let (before, after) = if right {
+            (padding.as_str(), "")
+        } else {
+            ("", padding.as_str())
+        };
+        text.extend([before, cell, after, "  "]);
     }
     format!("{}\n", text.trim_end())
 }
@@ -35,6 +39,9 @@ mod tests {
     #[test]
     fn numbers_stand_right_and_texts_left() {
         let rows = [vec!["a".into(), "5".into()], vec!["bcd".into(), "1000".into()]];
-        assert_eq!(table(&["node", "calls"], &rows), "node  calls\na         5\nbcd    1000\n");
+        assert_eq!(
+            table(&["node", "calls"], &rows),
+            "node  calls\na         5\nbcd    1000\n"
+        );
     }
 }

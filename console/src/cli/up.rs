@@ -39,7 +39,11 @@ impl Up {
             None => Config::default(),
         };
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
-        let up = crate::up::Up::start(UpOptions { data: self.data, port: self.port, config })?;
+        let up = crate::up::Up::start(UpOptions {
+            data: self.data,
+            port: self.port,
+            config,
+        })?;
         let addresses = up.addresses();
         print(&format!(
             "ready in {} ms: agent {}, dns {}, report {}, admin {}\n",
@@ -61,7 +65,10 @@ impl Up {
         up.stop();
         match told {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::new(Code::Other, "the demo's story did not come true: see the lines marked with !")),
+            Ok(false) => Err(Failure::new(
+                Code::Other,
+                "the demo's story did not come true: see the lines marked with !",
+            )),
             Err(failure) => Err(failure),
         }
     }

@@ -3,9 +3,10 @@
 use super::MODULE;
 use super::nodes::Cast;
 use crate::outcome::Failure;
-use lars_client::{Call, Client, PickError};
+use lars_client::{Call, Client, ClientError, PickError};
 use lars_wire::NodeAddr;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -49,11 +50,16 @@ pub(super) struct Outcome {
 
 impl Callers {
     pub(super) fn start(agent: &Path, cast: &Cast) -> Result<Self, Failure> {
-        let client = Client::builder(agent).name("lars demo").connect()?;
+        let client = Client::builder().path(agent).name("lars demo").connect()?;
         client.register(MODULE, REGISTER_WITHIN)?;
-        let counts: Arc<Vec<NodeCounts>> = Arc::new(cast.nodes().iter().map(|_| NodeCounts::default()).collect());
-        let places: HashMap<NodeAddr, usize> =
-            cast.nodes().iter().enumerate().map(|(place, node)| (node.addr(), place)).collect();
+        let counts: Arc<Vec<NodeCounts>> =
+            Arc::new(cast.nodes().iter().map(|_| NodeCounts::default()).collect());
+        let places: HashMap<NodeAddr, usize> = cast
+            .nodes()
+            .iter()
+            .enumerate()
+            .map(|(place, node)| (node.addr(), place))
+            .collect();
         let ended = Arc::new(AtomicBool::new(false));
         let threads = (0..THREADS).map(|_| {
             let (client, counts, ended) = (client.clone(), counts.clone(), ended.clone());
@@ -64,7 +70,12 @@ impl Callers {
                 .map_err(|error| Failure::other(format!("a demo caller does not start: {error}")))
         });
         let threads = threads.collect::<Result<_, _>>()?;
-        Ok(Self { counts, ended, client, threads })
+        Ok(Self {
+            counts,
+            ended,
+            client,
+            threads,
+        })
     }
 
     /// The client that all callers share.
@@ -79,11 +90,13 @@ impl Callers {
     }
 
     /// Ends all callers; every report was taken by the agent when this returns.
-    pub(super) fn stop(self) -> Result<Outcome, Failure> {
+    pub(super) fn stop(&mut self) -> Result<Outcome, Failure> {
         self.ended.store(true, Ordering::Relaxed);
         let mut outcome = Outcome::default();
-        for thread in self.threads {
-            let joined = thread.join().map_err(|_| Failure::other("a demo caller panicked"))?;
+        for thread in self.threads.drain(..) {
+            let joined = thread
+                .join()
+                .map_err(|_| Failure::other("a demo caller panicked"))?;
             outcome.refused += joined?;
         }
         self.client.flush()?;
@@ -108,7 +121,7 @@ fn call_until(
         match client.pick(MODULE) {
             Ok(call) => {
                 let place = places.get(&call.node()).copied();
-                let ok = make(call, &mut streams);
+                let ok = make(call, &mut streams)?;
                 if let Some(node) = place.map(|place| &counts[place]) {
                     if ok { &node.ok } else { &node.failed }.fetch_add(1, Ordering::Relaxed);
                 }
@@ -122,34 +135,33 @@ fn call_until(
 }
 
 /// Makes the call and reports it; returns whether it succeeded.
-fn make(call: Call, streams: &mut HashMap<NodeAddr, TcpStream>) -> bool {
+fn make(call: Call, streams: &mut HashMap<NodeAddr, TcpStream>) -> Result<bool, ClientError> {
     let node = call.node();
     match exchange(node, streams) {
-        Ok(b'y') => {
-            call.ok();
-            return true;
-        }
-        Ok(_) => call.failed(1),
+        Ok(b'y') => return call.ok().map(|()| true),
+        Ok(_) => call.failed(1)?,
         Err(error) => {
             streams.remove(&node);
             if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-                call.timed_out();
+                call.timed_out()?;
             } else {
-                call.failed(error.raw_os_error().unwrap_or(-1));
+                call.failed(error.raw_os_error().unwrap_or(-1))?;
             }
         }
     }
-    false
+    Ok(false)
 }
 
 fn exchange(node: NodeAddr, streams: &mut HashMap<NodeAddr, TcpStream>) -> io::Result<u8> {
-    if !streams.contains_key(&node) {
-        let stream = TcpStream::connect_timeout(&node.socket_addr(), CALL_TIMEOUT)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(CALL_TIMEOUT))?;
-        streams.insert(node, stream);
-    }
-    let stream = streams.get_mut(&node).ok_or(ErrorKind::NotConnected)?;
+    let stream = match streams.entry(node) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(vacant) => {
+            let stream = TcpStream::connect_timeout(&node.socket_addr(), CALL_TIMEOUT)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(CALL_TIMEOUT))?;
+            vacant.insert(stream)
+        }
+    };
     let mut byte = [b'?'];
     stream.write_all(&byte)?;
     stream.read_exact(&mut byte)?;

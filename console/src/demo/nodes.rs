@@ -63,7 +63,12 @@ impl Cast {
             Character::Failing,
             Character::Mortal,
         ];
-        Ok(Self { nodes: characters.into_iter().map(Node::start).collect::<io::Result<_>>()? })
+        Ok(Self {
+            nodes: characters
+                .into_iter()
+                .map(Node::start)
+                .collect::<io::Result<_>>()?,
+        })
     }
 
     pub(super) fn nodes(&self) -> &[Node] {
@@ -72,7 +77,10 @@ impl Cast {
 
     /// Place of the first node with this character.
     pub(super) fn place(&self, character: Character) -> usize {
-        self.nodes.iter().position(|node| node.character == character).unwrap_or(0)
+        self.nodes
+            .iter()
+            .position(|node| node.character == character)
+            .unwrap_or(0)
     }
 }
 
@@ -86,12 +94,19 @@ impl Node {
             calls: AtomicU32::new(0),
         });
         let theirs = shared.clone();
-        let thread = std::thread::Builder::new().name("demo-node".into()).spawn(move || {
-            if let Err(error) = live(listener, addr, character, &theirs) {
-                tracing::error!("the demo's node {addr} ended: {error}");
-            }
-        })?;
-        Ok(Self { addr, character, shared, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("demo-node".into())
+            .spawn(move || {
+                if let Err(error) = live(listener, addr, character, &theirs) {
+                    tracing::error!("the demo's node {addr} ended: {error}");
+                }
+            })?;
+        Ok(Self {
+            addr,
+            character,
+            shared,
+            thread: Some(thread),
+        })
     }
 
     pub(super) fn addr(&self) -> NodeAddr {

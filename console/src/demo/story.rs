@@ -25,7 +25,7 @@ pub(super) struct Story<'a> {
     up: &'a Up,
     signals: &'a EndSignals,
     cast: &'a Cast,
-    callers: &'a Callers,
+    callers: Callers,
     begun: Instant,
     summed: (Instant, Vec<u64>),
     came_true: bool,
@@ -42,17 +42,35 @@ pub(super) struct StoredCalls {
 struct Ended;
 
 impl<'a> Story<'a> {
-    pub(super) fn new(up: &'a Up, signals: &'a EndSignals, cast: &'a Cast, callers: &'a Callers) -> Result<Self, Failure> {
+    pub(super) fn new(up: &'a Up, signals: &'a EndSignals, cast: &'a Cast, callers: Callers) -> Self {
         let summed = (Instant::now(), callers.calls());
-        Ok(Self { up, signals, cast, callers, begun: Instant::now(), summed, came_true: true })
+        Self {
+            up,
+            signals,
+            cast,
+            callers,
+            begun: Instant::now(),
+            summed,
+            came_true: true,
+        }
     }
 
     /// Tells it all; returns whether a signal ended it early.
     pub(super) fn tell(&mut self) -> Result<bool, Failure> {
-        let names: Vec<_> =
-            self.cast.nodes().iter().map(|node| format!("{} {}", node.addr(), node.character().name())).collect();
-        self.say(true, &format!("module {MODULE} has five nodes: {}", names.join(", ")));
-        self.say(true, "four callers pick a node, call it and report how it went, 800 times a second at most");
+        let names: Vec<_> = self
+            .cast
+            .nodes()
+            .iter()
+            .map(|node| format!("{} {}", node.addr(), node.character().name()))
+            .collect();
+        self.say(
+            true,
+            &format!("module {MODULE} has five nodes: {}", names.join(", ")),
+        );
+        self.say(
+            true,
+            "four callers pick a node, call it and report how it went, 800 times a second at most",
+        );
         Ok(self.acts()?.is_err())
     }
 
@@ -66,28 +84,53 @@ impl<'a> Story<'a> {
                 }
             };
         }
-        let (failing, mortal) = (self.cast.place(Character::Failing), self.cast.place(Character::Mortal));
+        let (failing, mortal) = (
+            self.cast.place(Character::Failing),
+            self.cast.place(Character::Mortal),
+        );
         let fair = 1.0 / self.cast.nodes().len() as f64;
 
         let noticed = or_end!(self.await_view(failing, NodeView::Overloaded)?);
         self.noticed("the failing node is noticed as overloaded", noticed);
         let before = or_end!(self.shares());
-        self.say(before[mortal] > fair / 2.0, &format!("share of calls: {}", self.list(&before)));
+        self.say(
+            before[mortal] > fair / 2.0,
+            &format!("share of calls: {}", self.list(&before)),
+        );
 
         self.cast.nodes()[mortal].kill();
-        self.say(true, &format!("{} dies: nothing listens at its port", self.cast.nodes()[mortal].addr()));
+        self.say(
+            true,
+            &format!(
+                "{} dies: nothing listens at its port",
+                self.cast.nodes()[mortal].addr()
+            ),
+        );
         let noticed = or_end!(self.await_view(mortal, NodeView::Overloaded)?);
         self.noticed("the dead node is noticed as overloaded", noticed);
         let during = or_end!(self.shares());
         let fell = during[mortal] < before[mortal] / 2.0;
-        self.say(fell, &format!("its share of calls: {:.1}% before, {:.1}% after (probes alone)", 100.0 * before[mortal], 100.0 * during[mortal]));
+        self.say(
+            fell,
+            &format!(
+                "its share of calls: {:.1}% before, {:.1}% after (probes alone)",
+                100.0 * before[mortal],
+                100.0 * during[mortal]
+            ),
+        );
 
         self.cast.nodes()[mortal].heal();
-        self.say(true, &format!("{} is healed: it listens again", self.cast.nodes()[mortal].addr()));
+        self.say(
+            true,
+            &format!("{} is healed: it listens again", self.cast.nodes()[mortal].addr()),
+        );
         let noticed = or_end!(self.await_view(mortal, NodeView::Idle)?);
         self.noticed("the healed node is back in use", noticed);
         let after = or_end!(self.shares());
-        self.say(after[mortal] > before[mortal] / 2.0, &format!("its share of calls: {:.1}% again", 100.0 * after[mortal]));
+        self.say(
+            after[mortal] > before[mortal] / 2.0,
+            &format!("its share of calls: {:.1}% again", 100.0 * after[mortal]),
+        );
         Ok(Ok(()))
     }
 
@@ -97,19 +140,36 @@ impl<'a> Story<'a> {
         let (since, last) = std::mem::replace(&mut self.summed, (Instant::now(), calls.clone()));
         let made: Vec<u64> = calls.iter().zip(&last).map(|(now, then)| now - then).collect();
         let rate = made.iter().sum::<u64>() as f64 / since.elapsed().as_secs_f64();
-        self.say(true, &format!("{rate:.0} calls a second; share of calls: {}", self.list(&shares_of(&made))));
+        self.say(
+            true,
+            &format!(
+                "{rate:.0} calls a second; share of calls: {}",
+                self.list(&shares_of(&made))
+            ),
+        );
+    }
+
+    /// Ends the callers; what they reported is taken when this returns.
+    pub(super) fn end_calls(&mut self) -> Result<Outcome, Failure> {
+        self.callers.stop()
     }
 
     /// Compares what the callers reported with what report stored. Returns whether the whole story came true.
     pub(super) fn settle(&mut self, outcome: &Outcome, before: StoredCalls) -> Result<bool, Failure> {
-        let reported = StoredCalls { ok: outcome.ok, failed: outcome.failed };
+        let reported = StoredCalls {
+            ok: outcome.ok,
+            failed: outcome.failed,
+        };
         let deadline = Instant::now() + STORED_WITHIN;
         let mut stored = self.stored_since(before)?;
         while stored != reported && Instant::now() < deadline {
             std::thread::sleep(LOOK_EVERY);
             stored = self.stored_since(before)?;
         }
-        self.say(outcome.ok > 0 && outcome.refused == 0, &format!("{} picks got no node", outcome.refused));
+        self.say(
+            outcome.ok > 0 && outcome.refused == 0,
+            &format!("{} picks got no node", outcome.refused),
+        );
         let text = format!(
             "callers reported {} good and {} bad calls; report stored {} and {}",
             reported.ok, reported.failed, stored.ok, stored.failed
@@ -120,7 +180,10 @@ impl<'a> Story<'a> {
 
     fn stored_since(&self, before: StoredCalls) -> Result<StoredCalls, Failure> {
         let now = stored_calls(self.up)?;
-        Ok(StoredCalls { ok: now.ok - before.ok, failed: now.failed - before.failed })
+        Ok(StoredCalls {
+            ok: now.ok - before.ok,
+            failed: now.failed - before.failed,
+        })
     }
 
     fn say(&mut self, is_true: bool, text: &str) {
@@ -132,7 +195,10 @@ impl<'a> Story<'a> {
     fn noticed(&mut self, what: &str, noticed: Option<(Duration, NodeExplained)>) {
         match noticed {
             Some((after, node)) => {
-                self.say(true, &format!("{what}, after {} ms: {}", after.as_millis(), node.reason));
+                self.say(
+                    true,
+                    &format!("{what}, after {} ms: {}", after.as_millis(), node.reason),
+                );
             }
             None => self.say(false, &format!("within {} s: {what}", NOTICED_WITHIN.as_secs())),
         }
@@ -164,14 +230,21 @@ impl<'a> Story<'a> {
         if self.signals.sleep(MEASURED) {
             return Err(Ended);
         }
-        let made: Vec<u64> = self.callers.calls().iter().zip(&before).map(|(now, then)| now - then).collect();
+        let made: Vec<u64> = self
+            .callers
+            .calls()
+            .iter()
+            .zip(&before)
+            .map(|(now, then)| now - then)
+            .collect();
         Ok(shares_of(&made))
     }
 
     fn list(&self, shares: &[f64]) -> String {
         let named = self.cast.nodes().iter().zip(shares);
-        let texts: Vec<_> =
-            named.map(|(node, share)| format!("{} {:.1}%", node.character().name(), 100.0 * share)).collect();
+        let texts: Vec<_> = named
+            .map(|(node, share)| format!("{} {:.1}%", node.character().name(), 100.0 * share))
+            .collect();
         texts.join(", ")
     }
 }
@@ -184,7 +257,9 @@ fn shares_of(calls: &[u64]) -> Vec<f64> {
 /// What report has stored for the demo's module, over all time.
 pub(super) fn stored_calls(up: &Up) -> Result<StoredCalls, Failure> {
     let at = |error: &dyn std::fmt::Display| Failure::other(format!("the store cannot be read: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| at(&error))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| at(&error))?;
     let rows = runtime.block_on(async {
         let mut store = AnyStore::open(up.store()).await?;
         store.history(Some(MODULE), 0).await

@@ -41,10 +41,17 @@ impl Arena {
     }
 
     /// The address of the byte at `offset`.
+    #[inline]
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.bytes, "a buffer lies in its arena");
         // SAFETY: `offset` lies inside the one mapping that `start` begins (asserted above).
         unsafe { self.start.add(offset) }
+    }
+
+    /// Where a byte of the arena lies in it.
+    #[inline]
+    pub(super) fn offset_of(&self, byte: NonNull<u8>) -> usize {
+        byte.addr().get() - self.start.addr().get()
     }
 }
 

@@ -1,7 +1,9 @@
 //! A lent buffer: memory with a head, a length and a capacity, given back when it is dropped.
 
-use super::{Lent, Origin, Shared};
+use super::Shared;
+use super::class::BufferClass;
 use std::fmt;
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 /// Memory lent by a [`super::BufferPool`]. Bytes are put in at the back and taken out at the front; dropping it gives
@@ -10,7 +12,10 @@ use std::rc::Rc;
 /// While the kernel reads or writes a buffer, its owner keeps it and calls none of its methods that touch memory.
 pub struct Buffer {
     pool: Rc<Shared>,
-    lent: Lent,
+    start: NonNull<u8>,
+    capacity: usize,
+    /// The class whose region of the arena it lies in; none for an allocation of its own.
+    class: Option<BufferClass>,
     /// Bytes taken out at the front.
     head: usize,
     /// Bytes behind `head` that hold something.
@@ -18,42 +23,53 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    pub(super) fn new(pool: Rc<Shared>, lent: Lent) -> Self {
+    /// A buffer of `capacity` initialised bytes from `start` on, which are nobody else's until it gives them back.
+    #[inline]
+    pub(super) fn new(
+        pool: Rc<Shared>,
+        start: NonNull<u8>,
+        capacity: usize,
+        class: Option<BufferClass>,
+    ) -> Self {
         Self {
             pool,
-            lent,
+            start,
+            capacity,
+            class,
             head: 0,
             len: 0,
         }
     }
 
     /// The bytes that were filled in and not yet consumed.
+    #[inline]
     pub fn data(&self) -> &[u8] {
         // SAFETY: `start` is valid for `capacity` initialised bytes that are this buffer's alone (the arena is zeroed
         // by the kernel, the heap by us), `head + len <= capacity` always holds, and `&self` keeps writers out.
-        unsafe { std::slice::from_raw_parts(self.lent.start.add(self.head).as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.start.add(self.head).as_ptr(), self.len) }
     }
 
     /// The room behind the data. It may hold what an earlier borrower left there: write first, then say so by
     /// [`Self::filled`].
+    #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let used = self.head + self.len;
         // SAFETY: as in `data`, for the bytes from `used <= capacity` on; `&mut self` makes the access exclusive.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.lent.start.add(used).as_ptr(), self.lent.capacity - used)
-        }
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(used).as_ptr(), self.capacity - used) }
     }
 
     /// Declares the first `bytes` of [`Self::spare_mut`] filled.
+    #[inline]
     pub fn filled(&mut self, bytes: usize) {
         assert!(
-            bytes <= self.lent.capacity - self.head - self.len,
+            bytes <= self.capacity - self.head - self.len,
             "no more is filled than there was room for"
         );
         self.len += bytes;
     }
 
     /// Takes `bytes` out at the front. A buffer that is empty then has its whole room again.
+    #[inline]
     pub fn consume(&mut self, bytes: usize) {
         assert!(bytes <= self.len, "no more is consumed than there is");
         self.len -= bytes;
@@ -74,7 +90,7 @@ impl Buffer {
         if self.head == 0 {
             return;
         }
-        let start = self.lent.start.as_ptr();
+        let start = self.start.as_ptr();
         // SAFETY: both ranges lie in this buffer's own memory (`head + len <= capacity`); `copy` lets them overlap.
         unsafe { std::ptr::copy(start.add(self.head), start, self.len) };
         self.head = 0;
@@ -86,44 +102,45 @@ impl Buffer {
     }
 
     /// Bytes of the data.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there is no data.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Bytes that it holds at most.
+    #[inline]
     pub fn capacity(&self) -> usize {
-        self.lent.capacity
+        self.capacity
     }
 
     /// Where [`Self::data`] begins in the arena; none for a buffer from the heap, which is not registered.
+    #[inline]
     pub fn arena_offset(&self) -> Option<usize> {
-        match self.lent.origin {
-            Origin::Arena { class, slot } => {
-                Some(self.pool.regions[class as usize].offset + slot as usize * class.bytes() + self.head)
-            }
-            Origin::Heap => None,
-        }
+        self.class?;
+        Some(self.pool.arena.offset_of(self.start) + self.head)
     }
 }
 
 impl Drop for Buffer {
+    #[inline]
     fn drop(&mut self) {
-        self.pool.check_in(&self.lent);
+        self.pool.check_in(self.start, self.capacity, self.class);
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Buffer")
-            .field("origin", &self.lent.origin)
+            .field("class", &self.class)
             .field("head", &self.head)
             .field("len", &self.len)
-            .field("capacity", &self.lent.capacity)
+            .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
 }

@@ -66,6 +66,7 @@ const HEAP_BURST: u32 = 256;
 const COUNT_MAX: u32 = 16_384;
 
 const _: () = assert!(RECEIVE_SMALL.is_power_of_two());
+const _: () = assert!(HEAP_BUFFER_BYTES_MAX.is_multiple_of(BufferClass::Small.bytes()));
 // Registered memory counts against RLIMIT_MEMLOCK for each user, commonly 8 MiB, and `lars up` runs three services of
 // up to two cores each on a small machine: 1 MiB a core is what fits, rings included.
 const _: () = assert!(BufferPoolConfig::DEFAULT.arena_bytes() <= 1024 * 1024);

@@ -14,7 +14,7 @@ pub struct BufferCounters {
 
 /// How many are lent now, and were at most.
 #[derive(Debug, Default)]
-struct Gauge {
+pub(super) struct Gauge {
     now: AtomicU64,
     most: AtomicU64,
 }
@@ -44,20 +44,14 @@ impl BufferCounters {
         self.refused.load(Ordering::Relaxed)
     }
 
-    pub(super) fn lent(&self, class: BufferClass) {
-        self.lent[class as usize].raise();
+    /// The gauge of a class, for its free list.
+    pub(super) fn lent(&self, class: BufferClass) -> &Gauge {
+        &self.lent[class as usize]
     }
 
-    pub(super) fn lent_from_heap(&self) {
-        self.heap.raise();
-    }
-
-    pub(super) fn given_back(&self, class: BufferClass) {
-        self.lent[class as usize].lower();
-    }
-
-    pub(super) fn given_back_to_heap(&self) {
-        self.heap.lower();
+    /// The gauge of the heap.
+    pub(super) fn lent_from_heap(&self) -> &Gauge {
+        &self.heap
     }
 
     pub(super) fn refused(&self) {
@@ -66,20 +60,28 @@ impl BufferCounters {
 }
 
 impl Gauge {
-    fn raise(&self) {
+    /// One more is lent.
+    pub(super) fn raise(&self) {
         let now = add_alone(&self.now, 1);
         if now > self.most.load(Ordering::Relaxed) {
             self.most.store(now, Ordering::Relaxed);
         }
     }
 
-    fn lower(&self) {
-        add_alone(&self.now, 1_u64.wrapping_neg());
+    /// One less is lent; returns how many still are.
+    pub(super) fn lower(&self) -> u64 {
+        add_alone(&self.now, 1_u64.wrapping_neg())
     }
 
-    fn read(&self) -> BufferUse {
+    /// How many are lent.
+    pub(super) fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Both, for whoever asks.
+    pub(super) fn read(&self) -> BufferUse {
         BufferUse {
-            now: self.now.load(Ordering::Relaxed),
+            now: self.now(),
             most: self.most.load(Ordering::Relaxed),
         }
     }

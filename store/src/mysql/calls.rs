@@ -41,7 +41,11 @@ impl CallStore for MysqlStore {
         .await
     }
 
-    async fn history(&mut self, module: Option<ModuleId>, minute_first: u64) -> Result<Vec<HistoryRow>, StoreError> {
+    async fn history(
+        &mut self,
+        module: Option<ModuleId>,
+        minute_first: u64,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
         self.call("reading history", async |db| {
             if !db.layout.has_history() {
                 return Ok(Vec::new());
@@ -72,7 +76,10 @@ impl CallStore for MysqlStore {
                 .await?;
             let history = db.conn.affected_rows();
             db.conn
-                .exec_drop("DELETE FROM lars_ack WHERE stored_ts < ? LIMIT ?", (ack_ts_first, PRUNE_ROWS_MAX))
+                .exec_drop(
+                    "DELETE FROM lars_ack WHERE stored_ts < ? LIMIT ?",
+                    (ack_ts_first, PRUNE_ROWS_MAX),
+                )
                 .await?;
             Ok(history + db.conn.affected_rows())
         })
@@ -116,7 +123,10 @@ async fn acknowledge(db: &mut Connection, batch: &CallBatch, now_s: u64) -> Resu
     // Read locked: a snapshot may be older than what another replica has just stored.
     let newest: Option<u64> = db
         .conn
-        .exec_first("SELECT seq FROM lars_ack WHERE incarnation = ? FOR UPDATE", (incarnation,))
+        .exec_first(
+            "SELECT seq FROM lars_ack WHERE incarnation = ? FOR UPDATE",
+            (incarnation,),
+        )
         .await?;
     match newest {
         Some(newest) if newest >= sequence => Ok(Stored::Before(newest)),
@@ -144,7 +154,10 @@ async fn write_rows(
     let row = format!("({})", vec!["?"; columns].join(", "));
     let mut rows = rows.into_iter();
     while rows.len() > 0 {
-        let size = ROWS_A_STATEMENT.into_iter().find(|size| *size <= rows.len()).unwrap_or(1);
+        let size = ROWS_A_STATEMENT
+            .into_iter()
+            .find(|size| *size <= rows.len())
+            .unwrap_or(1);
         let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
         let statement = format!("{head} VALUES {} {tail}", vec![row.as_str(); size].join(", "));
         db.conn.exec_drop(statement, values).await?;
@@ -171,7 +184,9 @@ async fn write_history(db: &mut Connection, fold: &Fold) -> Result<(), CallError
     });
     // A sum beyond 63 bits stays at the largest number: what is left of the room is added at most.
     let add = |column: &str| format!("{column} = {column} + LEAST(VALUES({column}), {SUM_MAX} - {column})");
-    let sums = ["ok", "failed", "timed_out", "cancelled", "latency_sum_us"].map(add).join(", ");
+    let sums = ["ok", "failed", "timed_out", "cancelled", "latency_sum_us"]
+        .map(add)
+        .join(", ");
     let head = "INSERT INTO lars_history
         (minute, modid, cmdid, ip, port, ok, failed, timed_out, cancelled, latency_sum_us, latency_max_us)";
     let tail = format!(
@@ -183,8 +198,18 @@ async fn write_history(db: &mut Connection, fold: &Fold) -> Result<(), CallError
 async fn write_status(db: &mut Connection, fold: &Fold) -> Result<(), CallError> {
     let signed = db.layout.status_signed;
     // Columns of the C++ system may be signed: an address then has the same 32 bits, a count ends at its largest.
-    let address = |number: u32| if signed { Value::from(number as i32) } else { Value::from(number) };
-    let count_max = if signed { i32::MAX as u64 } else { u64::from(u32::MAX) };
+    let address = |number: u32| {
+        if signed {
+            Value::from(number as i32)
+        } else {
+            Value::from(number)
+        }
+    };
+    let count_max = if signed {
+        i32::MAX as u64
+    } else {
+        u64::from(u32::MAX)
+    };
     let (mut rows4, mut rows6) = (Vec::new(), Vec::new());
     for row in fold.status() {
         let rest = |ip: Value, caller: Value| {
@@ -207,7 +232,10 @@ async fn write_status(db: &mut Connection, fold: &Fold) -> Result<(), CallError>
     }
     // The ts comes last: the assignments are made in order, and the others compare with the ts before.
     let newer = |column: &str| format!("{column} = IF(VALUES(ts) >= ts, VALUES({column}), {column})");
-    let tail = format!("ON DUPLICATE KEY UPDATE {}", ["succ_cnt", "err_cnt", "overload", "ts"].map(newer).join(", "));
+    let tail = format!(
+        "ON DUPLICATE KEY UPDATE {}",
+        ["succ_cnt", "err_cnt", "overload", "ts"].map(newer).join(", ")
+    );
     let head = |table: &str| {
         format!("INSERT INTO {table} (modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload)")
     };
@@ -233,7 +261,10 @@ async fn read_status(
 
 fn condition(module: Option<ModuleId>) -> (&'static str, Vec<Value>) {
     match module {
-        Some(module) => (" AND modid = ? AND cmdid = ?", vec![module.modid.into(), module.cmdid.into()]),
+        Some(module) => (
+            " AND modid = ? AND cmdid = ?",
+            vec![module.modid.into(), module.cmdid.into()],
+        ),
         None => ("", Vec::new()),
     }
 }

@@ -13,9 +13,17 @@ use std::collections::BTreeSet;
 
 /// Applies all edits, then writes change rows and the version where anything did change. The version row is locked
 /// first, so that the order of commits is the order of versions, whoever else writes so.
-pub(super) async fn apply(db: &mut Connection, edits: &[RouteEdit], now_s: u64) -> Result<EditDone, CallError> {
+pub(super) async fn apply(
+    db: &mut Connection,
+    edits: &[RouteEdit],
+    now_s: u64,
+) -> Result<EditDone, CallError> {
     let version = lock_version(db).await?;
-    let mut done = EditDone { put: 0, removed: 0, version };
+    let mut done = EditDone {
+        put: 0,
+        removed: 0,
+        version,
+    };
     let (mut changed, mut grown) = (BTreeSet::new(), BTreeSet::new());
     for edit in edits {
         let module = edit.module();
@@ -62,9 +70,13 @@ enum Put {
 async fn lock_version(db: &mut Connection) -> Result<u64, CallError> {
     let locked = "SELECT version FROM RouteVersion WHERE id = 1 FOR UPDATE";
     if let Some(version) = db.conn.exec_first::<Value, _, _>(locked, ()).await? {
-        return Ok(integer(Some(&version)).and_then(|version| u64::try_from(version).ok()).unwrap_or(0));
+        return Ok(integer(Some(&version))
+            .and_then(|version| u64::try_from(version).ok())
+            .unwrap_or(0));
     }
-    db.conn.exec_drop("INSERT INTO RouteVersion (id, version) VALUES (1, 0)", ()).await?;
+    db.conn
+        .exec_drop("INSERT INTO RouteVersion (id, version) VALUES (1, 0)", ())
+        .await?;
     Ok(0)
 }
 
@@ -83,7 +95,10 @@ impl Place {
             if ip6.is_some() {
                 return Err(unmigrated(&format!("node {node} is IPv6")));
             }
-            return Ok(Self { condition: "modid = ? AND cmdid = ? AND serverip = ? AND serverport = ?", keys });
+            return Ok(Self {
+                condition: "modid = ? AND cmdid = ? AND serverip = ? AND serverport = ?",
+                keys,
+            });
         }
         keys.push(Value::from(ip6));
         let condition = "modid = ? AND cmdid = ? AND serverip = ? AND serverport = ? AND serverip6 <=> ?";
@@ -94,9 +109,16 @@ impl Place {
 async fn put(db: &mut Connection, row: &RouteRow) -> Result<Put, CallError> {
     let place = Place::of(db, row.module, row.node)?;
     let wanted = (u32::from(row.weight), row.zone.clone(), state_text(row.state));
-    let plain = (u32::from(WEIGHT_DEFAULT), String::new(), state_text(NodeState::Serving));
+    let plain = (
+        u32::from(WEIGHT_DEFAULT),
+        String::new(),
+        state_text(NodeState::Serving),
+    );
     if !db.layout.has_node_columns() && wanted != plain {
-        return Err(unmigrated(&format!("node {} has a weight, a zone or is draining", row.node)));
+        return Err(unmigrated(&format!(
+            "node {} has a weight, a zone or is draining",
+            row.node
+        )));
     }
     let known = known(db, &place).await?;
     match known.as_slice() {
@@ -115,7 +137,9 @@ async fn put(db: &mut Connection, row: &RouteRow) -> Result<Put, CallError> {
                     .await?;
             }
             for (id, ..) in others {
-                db.conn.exec_drop("DELETE FROM RouteData WHERE id = ?", (*id,)).await?;
+                db.conn
+                    .exec_drop("DELETE FROM RouteData WHERE id = ?", (*id,))
+                    .await?;
             }
             Ok(Put::Changed)
         }
@@ -128,7 +152,10 @@ async fn known(db: &mut Connection, place: &Place) -> Result<Vec<(u64, u32, Stri
         true => "id, weight, zone, state",
         false => "id, 100, '', 'serving'",
     };
-    let statement = format!("SELECT {columns} FROM RouteData WHERE {} ORDER BY id FOR UPDATE", place.condition);
+    let statement = format!(
+        "SELECT {columns} FROM RouteData WHERE {} ORDER BY id FOR UPDATE",
+        place.condition
+    );
     Ok(db.conn.exec(statement, place.keys.clone()).await?)
 }
 
@@ -136,25 +163,47 @@ async fn insert(db: &mut Connection, row: &RouteRow) -> Result<(), CallError> {
     let (ip, ip6) = columns(row.node);
     let ModuleId { modid, cmdid } = row.module;
     if db.layout.has_node_columns() {
-        let statement = "INSERT INTO RouteData (modid, cmdid, serverip, serverport, serverip6, weight, zone, state)
+        let statement =
+            "INSERT INTO RouteData (modid, cmdid, serverip, serverport, serverip6, weight, zone, state)
                          VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
         let state = state_text(row.state);
-        let values = (modid, cmdid, ip, row.node.port(), ip6, row.weight, &row.zone, state);
+        let values = (
+            modid,
+            cmdid,
+            ip,
+            row.node.port(),
+            ip6,
+            row.weight,
+            &row.zone,
+            state,
+        );
         return Ok(db.conn.exec_drop(statement, values).await?);
     }
     let statement = "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (?, ?, ?, ?)";
-    Ok(db.conn.exec_drop(statement, (modid, cmdid, ip, row.node.port())).await?)
+    Ok(db
+        .conn
+        .exec_drop(statement, (modid, cmdid, ip, row.node.port()))
+        .await?)
 }
 
 async fn remove(db: &mut Connection, module: ModuleId, node: NodeAddr) -> Result<u32, CallError> {
     let place = Place::of(db, module, node)?;
-    db.conn.exec_drop(format!("DELETE FROM RouteData WHERE {}", place.condition), place.keys).await?;
+    db.conn
+        .exec_drop(
+            format!("DELETE FROM RouteData WHERE {}", place.condition),
+            place.keys,
+        )
+        .await?;
     Ok(u32::try_from(db.conn.affected_rows()).unwrap_or(u32::MAX))
 }
 
 async fn check_size(db: &mut Connection, module: ModuleId) -> Result<(), CallError> {
     let statement = "SELECT COUNT(*) FROM RouteData WHERE modid = ? AND cmdid = ?";
-    let rows: u64 = db.conn.exec_first(statement, (module.modid, module.cmdid)).await?.unwrap_or(0);
+    let rows: u64 = db
+        .conn
+        .exec_first(statement, (module.modid, module.cmdid))
+        .await?
+        .unwrap_or(0);
     if rows > NODES_MAX as u64 {
         let text = format!("module {module} would have {rows} nodes, at most {NODES_MAX} are served");
         return Err(CallError::Refused(text));
@@ -171,7 +220,10 @@ async fn move_on(db: &mut Connection, version: u64, changed: &BTreeSet<ModuleId>
             )
             .await?;
     }
-    Ok(db.conn.exec_drop("UPDATE RouteVersion SET version = ? WHERE id = 1", (version,)).await?)
+    Ok(db
+        .conn
+        .exec_drop("UPDATE RouteVersion SET version = ? WHERE id = 1", (version,))
+        .await?)
 }
 
 /// `serverip` and `serverip6` of a node.
@@ -183,5 +235,7 @@ fn columns(node: NodeAddr) -> (u32, Option<Vec<u8>>) {
 }
 
 fn unmigrated(what: &str) -> CallError {
-    CallError::Refused(format!("{what}: this database has no column for that; `lars migrate` adds it"))
+    CallError::Refused(format!(
+        "{what}: this database has no column for that; `lars migrate` adds it"
+    ))
 }

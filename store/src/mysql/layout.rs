@@ -2,8 +2,8 @@
 //! connection, so that an unmigrated database is served with what it has.
 
 use super::CallError;
-use mysql_async::prelude::Queryable;
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 use std::collections::BTreeMap;
 
 /// Tables without which nothing works, with the columns that are used.
@@ -13,7 +13,9 @@ const EXPECTED: [(&str, &[&str]); 4] = [
     ("RouteChange", &["id", "modid", "cmdid", "version"]),
     (
         "ServerCallStatus",
-        &["modid", "cmdid", "ip", "port", "caller", "succ_cnt", "err_cnt", "ts", "overload"],
+        &[
+            "modid", "cmdid", "ip", "port", "caller", "succ_cnt", "err_cnt", "ts", "overload",
+        ],
     ),
 ];
 
@@ -34,7 +36,10 @@ impl Layout {
             return Err(CallError::Unfit(missing));
         }
         let schema = match columns.contains_key("lars_schema") {
-            true => conn.query_first("SELECT MAX(version) FROM lars_schema").await?.unwrap_or(0),
+            true => conn
+                .query_first("SELECT MAX(version) FROM lars_schema")
+                .await?
+                .unwrap_or(0),
             false => 0,
         };
         super::migrate::check_known(schema).map_err(CallError::Unfit)?;
@@ -42,7 +47,10 @@ impl Layout {
             .get("servercallstatus")
             .and_then(|table| table.get("ip"))
             .is_some_and(|kind| !kind.contains("unsigned"));
-        Ok(Self { schema, status_signed })
+        Ok(Self {
+            schema,
+            status_signed,
+        })
     }
 
     /// Whether `RouteData` has weight, zone, state and IPv6.
@@ -74,7 +82,10 @@ async fn columns(conn: &mut Conn) -> Result<BTreeMap<String, BTreeMap<String, St
         .await?;
     let mut tables: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for (table, column, kind) in rows {
-        tables.entry(table.to_lowercase()).or_default().insert(column.to_lowercase(), kind.to_lowercase());
+        tables
+            .entry(table.to_lowercase())
+            .or_default()
+            .insert(column.to_lowercase(), kind.to_lowercase());
     }
     Ok(tables)
 }
@@ -93,8 +104,13 @@ fn missing(columns: &BTreeMap<String, BTreeMap<String, String>>) -> Option<Strin
     }
     let text = missing.join(", ");
     Some(match columns.is_empty() {
-        true => "the database has no tables (or the account may not see them): run `lars migrate` to make them".into(),
-        false => format!("{text} is missing: this is no Lars database, or run `lars migrate` to make what is missing"),
+        true => {
+            "the database has no tables (or the account may not see them): run `lars migrate` to make them"
+                .into()
+        }
+        false => format!(
+            "{text} is missing: this is no Lars database, or run `lars migrate` to make what is missing"
+        ),
     })
 }
 
@@ -103,8 +119,16 @@ mod tests {
     use super::*;
 
     fn whole() -> BTreeMap<String, BTreeMap<String, String>> {
-        let columns = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "int".to_owned())).collect();
-        EXPECTED.iter().map(|(table, names)| (table.to_lowercase(), columns(names))).collect()
+        let columns = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| ((*name).to_owned(), "int".to_owned()))
+                .collect()
+        };
+        EXPECTED
+            .iter()
+            .map(|(table, names)| (table.to_lowercase(), columns(names)))
+            .collect()
     }
 
     #[test]
@@ -112,9 +136,14 @@ mod tests {
         assert_eq!(missing(&whole()), None);
         let mut lacking = whole();
         lacking.remove("routechange");
-        lacking.get_mut("routedata").map(|table| table.remove("serverport"));
+        lacking
+            .get_mut("routedata")
+            .map(|table| table.remove("serverport"));
         let text = missing(&lacking).expect("something is missing");
-        assert!(text.contains("table RouteChange") && text.contains("column serverport of table RouteData"), "{text}");
+        assert!(
+            text.contains("table RouteChange") && text.contains("column serverport of table RouteData"),
+            "{text}"
+        );
         assert!(missing(&BTreeMap::new()).is_some_and(|text| text.contains("lars migrate")));
     }
 }

@@ -27,7 +27,9 @@ pub(super) fn check_known(found: u64) -> Result<(), String> {
     if found <= known {
         return Ok(());
     }
-    Err(format!("its schema has version {found}, this program knows versions up to {known}: use a newer lars"))
+    Err(format!(
+        "its schema has version {found}, this program knows versions up to {known}: use a newer lars"
+    ))
 }
 
 /// Brings the database at `url` to the newest schema; with `dry_run` only says how. A second call finds nothing to do.
@@ -37,10 +39,20 @@ pub(super) fn check_known(found: u64) -> Result<(), String> {
 /// What was done before it stays, and the next call goes on from there.
 pub async fn migrate(url: &str, dry_run: bool) -> Result<Migration, StoreError> {
     let opts = options(url)?;
-    let named = |error: CallError| MysqlStore { opts: opts.clone(), place: place(&opts), connection: None, size: super::routes::SizeSeen::default() }.named(error);
-    let mut conn = super::within(super::CONNECT_MAX, "connecting", async { Ok(Conn::new(opts.clone()).await?) })
-        .await
-        .map_err(&named)?;
+    let named = |error: CallError| {
+        MysqlStore {
+            opts: opts.clone(),
+            place: place(&opts),
+            connection: None,
+            size: super::routes::SizeSeen::default(),
+        }
+        .named(error)
+    };
+    let mut conn = super::within(super::CONNECT_MAX, "connecting", async {
+        Ok(Conn::new(opts.clone()).await?)
+    })
+    .await
+    .map_err(&named)?;
     let migration = plan(&mut conn).await.map_err(&named)?;
     if dry_run {
         return Ok(migration);
@@ -48,9 +60,12 @@ pub async fn migrate(url: &str, dry_run: bool) -> Result<Migration, StoreError> 
     for statement in &migration.statements {
         if let Err(error) = conn.query_drop(statement).await {
             let error = match CallError::from(error) {
-                CallError::Unfit(text) | CallError::Again(text) | CallError::Away(text) | CallError::Refused(text) => {
-                    CallError::Unfit(format!("{text}, at this statement; run it with an account that may: {statement}"))
-                }
+                CallError::Unfit(text)
+                | CallError::Again(text)
+                | CallError::Away(text)
+                | CallError::Refused(text) => CallError::Unfit(format!(
+                    "{text}, at this statement; run it with an account that may: {statement}"
+                )),
             };
             return Err(named(error));
         }
@@ -60,11 +75,16 @@ pub async fn migrate(url: &str, dry_run: bool) -> Result<Migration, StoreError> 
 
 async fn plan(conn: &mut Conn) -> Result<Migration, CallError> {
     let tables: Vec<String> = conn
-        .query("SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = DATABASE()")
+        .query(
+            "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = DATABASE()",
+        )
         .await?;
     let has = |name: &str| tables.iter().any(|table| table.eq_ignore_ascii_case(name));
     let from = match has("lars_schema") {
-        true => conn.query_first("SELECT MAX(version) FROM lars_schema").await?.unwrap_or(0),
+        true => conn
+            .query_first("SELECT MAX(version) FROM lars_schema")
+            .await?
+            .unwrap_or(0),
         false => 0,
     };
     check_known(from).map_err(CallError::Unfit)?;
@@ -74,7 +94,10 @@ async fn plan(conn: &mut Conn) -> Result<Migration, CallError> {
     };
     let mut todo: Vec<String> = statements(BASE).filter(missing).map(str::to_owned).collect();
     let version_rows: u64 = match has("RouteVersion") {
-        true => conn.query_first("SELECT COUNT(*) FROM RouteVersion WHERE id = 1").await?.unwrap_or(0),
+        true => conn
+            .query_first("SELECT COUNT(*) FROM RouteVersion WHERE id = 1")
+            .await?
+            .unwrap_or(0),
         false => 0,
     };
     if version_rows == 0 {
@@ -83,11 +106,20 @@ async fn plan(conn: &mut Conn) -> Result<Migration, CallError> {
     for (place, step) in STEPS.iter().enumerate().skip(from as usize) {
         todo.extend(remaining(conn, place, step, &tables).await?);
     }
-    Ok(Migration { from, to: STEPS.len() as u64, statements: todo })
+    Ok(Migration {
+        from,
+        to: STEPS.len() as u64,
+        statements: todo,
+    })
 }
 
 /// The statements of a step that are still to be done: DDL commits by itself, so a step may have ended in the middle.
-async fn remaining(conn: &mut Conn, place: usize, step: &str, tables: &[String]) -> Result<Vec<String>, CallError> {
+async fn remaining(
+    conn: &mut Conn,
+    place: usize,
+    step: &str,
+    tables: &[String],
+) -> Result<Vec<String>, CallError> {
     let altered: u64 = conn
         .query_first(
             "SELECT COUNT(*) FROM information_schema.columns
@@ -103,19 +135,25 @@ async fn remaining(conn: &mut Conn, place: usize, step: &str, tables: &[String])
             _ => false,
         }
     };
-    Ok(statements(step).filter(|statement| !is_done(statement)).map(str::to_owned).collect())
+    Ok(statements(step)
+        .filter(|statement| !is_done(statement))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// The statements of a file, without its comments. No text in the files holds a semicolon.
 fn statements(file: &str) -> impl Iterator<Item = &str> {
-    file.split(';').map(|statement| {
-        let mut rest = statement.trim();
-        while let Some(comment) = rest.strip_prefix("--") {
-            rest = comment.split_once('\n').map_or("", |(_, after)| after.trim_start());
-        }
-        rest
-    })
-    .filter(|statement| !statement.is_empty())
+    file.split(';')
+        .map(|statement| {
+            let mut rest = statement.trim();
+            while let Some(comment) = rest.strip_prefix("--") {
+                rest = comment
+                    .split_once('\n')
+                    .map_or("", |(_, after)| after.trim_start());
+            }
+            rest
+        })
+        .filter(|statement| !statement.is_empty())
 }
 
 #[cfg(test)]
@@ -126,8 +164,14 @@ mod tests {
     fn files_fall_into_whole_statements() {
         let base: Vec<_> = statements(BASE).collect();
         assert_eq!(base.len(), 6);
-        assert!(base.iter().all(|statement| statement.starts_with("CREATE TABLE IF NOT EXISTS ")), "{base:?}");
-        let first: Vec<_> = statements(STEPS[0]).map(|s| s.split_whitespace().next().unwrap_or_default()).collect();
+        assert!(
+            base.iter()
+                .all(|statement| statement.starts_with("CREATE TABLE IF NOT EXISTS ")),
+            "{base:?}"
+        );
+        let first: Vec<_> = statements(STEPS[0])
+            .map(|s| s.split_whitespace().next().unwrap_or_default())
+            .collect();
         assert_eq!(first, ["ALTER", "CREATE", "CREATE", "CREATE", "CREATE", "INSERT"]);
     }
 

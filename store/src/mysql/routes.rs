@@ -35,14 +35,19 @@ impl SizeSeen {
     }
 
     fn is_fresh(self) -> bool {
-        self.counted.is_some_and(|(when, took)| took > COUNTING_QUICK && when.elapsed() < took * COUNTING_SHARE)
+        self.counted
+            .is_some_and(|(when, took)| took > COUNTING_QUICK && when.elapsed() < took * COUNTING_SHARE)
     }
 }
 
 impl RouteStore for MysqlStore {
     async fn observe(&mut self, changes_after: u64) -> Result<Observation, StoreError> {
         let mut size = self.size;
-        let observation = self.call("looking for changes", async |db| look(db, changes_after, &mut size).await).await;
+        let observation = self
+            .call("looking for changes", async |db| {
+                look(db, changes_after, &mut size).await
+            })
+            .await;
         self.size = size;
         observation
     }
@@ -64,8 +69,14 @@ impl RouteStore for MysqlStore {
 
     async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
         self.call("reading routes", async |db| {
-            let statement = format!("SELECT {} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?", row_columns(db));
-            let judge = db.conn.exec_fold(statement, (after, rows_max), Judge::new(), take).await?;
+            let statement = format!(
+                "SELECT {} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?",
+                row_columns(db)
+            );
+            let judge = db
+                .conn
+                .exec_fold(statement, (after, rows_max), Judge::new(), take)
+                .await?;
             Ok(judge.into_rows())
         })
         .await
@@ -86,19 +97,28 @@ impl RouteStore for MysqlStore {
     async fn prune_changes(&mut self) -> Result<u64, StoreError> {
         let oldest = unix_now_s().saturating_sub(CHANGES_KEPT_S);
         self.call("pruning changes", async |db| {
-            db.conn.exec_drop("DELETE FROM RouteChange WHERE version < ?", (oldest,)).await?;
+            db.conn
+                .exec_drop("DELETE FROM RouteChange WHERE version < ?", (oldest,))
+                .await?;
             Ok(db.conn.affected_rows())
         })
         .await
     }
 }
 
-async fn look(db: &mut Connection, changes_after: u64, size: &mut SizeSeen) -> Result<Observation, CallError> {
+async fn look(
+    db: &mut Connection,
+    changes_after: u64,
+    size: &mut SizeSeen,
+) -> Result<Observation, CallError> {
     db.begin_snapshot().await?;
     // One row that is always there, so that a missing version row is no missing answer.
     let head: Option<(Value, Value)> = db
         .conn
-        .exec_first("SELECT (SELECT version FROM RouteVersion WHERE id = 1), (SELECT MAX(id) FROM RouteData)", ())
+        .exec_first(
+            "SELECT (SELECT version FROM RouteVersion WHERE id = 1), (SELECT MAX(id) FROM RouteData)",
+            (),
+        )
         .await?;
     let (version, max_id) = head.unwrap_or((Value::NULL, Value::NULL));
     let changes = db
@@ -115,12 +135,25 @@ async fn look(db: &mut Connection, changes_after: u64, size: &mut SizeSeen) -> R
         .await?;
     if !size.is_fresh() {
         let begun = Instant::now();
-        size.rows = db.conn.exec_first("SELECT COUNT(*) FROM RouteData", ()).await?.unwrap_or(0);
+        size.rows = db
+            .conn
+            .exec_first("SELECT COUNT(*) FROM RouteData", ())
+            .await?
+            .unwrap_or(0);
         size.counted = Some((Instant::now(), begun.elapsed()));
     }
     db.commit().await?;
-    let number = |value: &Value| integer(Some(value)).and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
-    Ok(Observation { version: number(&version), changes, rows: size.rows, max_id: number(&max_id) })
+    let number = |value: &Value| {
+        integer(Some(value))
+            .and_then(|value| u64::try_from(value).ok())
+            .unwrap_or(0)
+    };
+    Ok(Observation {
+        version: number(&version),
+        changes,
+        rows: size.rows,
+        max_id: number(&max_id),
+    })
 }
 
 /// None for a row that names no module: the version that its writer set still tells that something changed.
@@ -135,9 +168,14 @@ fn change(row: &Row) -> Option<ChangeRow> {
 
 async fn read_modules(db: &mut Connection, modules: &[ModuleId], judge: Judge) -> Result<Judge, CallError> {
     let ranges = vec!["(modid = ? AND cmdid = ?)"; modules.len()].join(" OR ");
-    let statement = format!("SELECT {} FROM RouteData WHERE {ranges} ORDER BY id", row_columns(db));
-    let keys: Vec<Value> =
-        modules.iter().flat_map(|module| [Value::from(module.modid), Value::from(module.cmdid)]).collect();
+    let statement = format!(
+        "SELECT {} FROM RouteData WHERE {ranges} ORDER BY id",
+        row_columns(db)
+    );
+    let keys: Vec<Value> = modules
+        .iter()
+        .flat_map(|module| [Value::from(module.modid), Value::from(module.cmdid)])
+        .collect();
     Ok(db.conn.exec_fold(statement, keys, judge, take).await?)
 }
 
@@ -153,7 +191,9 @@ fn row_columns(db: &Connection) -> &'static str {
 #[expect(clippy::needless_pass_by_value, reason = "the driver hands the row over")]
 fn take(mut judge: Judge, row: Row) -> Judge {
     judge.take(&RawRow {
-        id: integer(row.as_ref(0)).and_then(|id| u64::try_from(id).ok()).unwrap_or(0),
+        id: integer(row.as_ref(0))
+            .and_then(|id| u64::try_from(id).ok())
+            .unwrap_or(0),
         modid: integer(row.as_ref(1)),
         cmdid: integer(row.as_ref(2)),
         // A signed column shows addresses from 128.0.0.0 on as negative.
@@ -216,7 +256,10 @@ mod tests {
 
     #[test]
     fn large_table_is_counted_rarely_and_a_small_one_always() {
-        let seen = |took| SizeSeen { rows: 1, counted: Some((Instant::now(), took)) };
+        let seen = |took| SizeSeen {
+            rows: 1,
+            counted: Some((Instant::now(), took)),
+        };
         assert!(!seen(Duration::from_millis(1)).is_fresh());
         assert!(seen(Duration::from_secs(1)).is_fresh());
         assert!(!SizeSeen::default().is_fresh());

@@ -39,12 +39,7 @@ impl CallStore for SqliteStore {
     async fn prune(&mut self, minute_first: u64, ack_idle_s: u64) -> Result<u64, StoreError> {
         let ack_ts_first = unix_now_s().saturating_sub(ack_idle_s);
         let transaction = self.writing()?;
-        let history = transaction
-            .prepare_cached(
-                "DELETE FROM lars_history WHERE (minute, modid, cmdid, ip, port) IN
-                 (SELECT minute, modid, cmdid, ip, port FROM lars_history WHERE minute < ?1 ORDER BY minute LIMIT ?2)",
-            )
-            .and_then(|mut statement| statement.execute(params![bound(minute_first), PRUNE_ROWS_MAX]))?;
+        let history = prune_history(&transaction, bound(minute_first))?;
         let acks = transaction
             .prepare_cached(
                 "DELETE FROM lars_ack WHERE incarnation IN
@@ -54,6 +49,24 @@ impl CallStore for SqliteStore {
         transaction.commit()?;
         Ok((history + acks) as u64)
     }
+}
+
+/// Deletes the oldest rows up to the key of the last that may go: one range of the tree.
+fn prune_history(connection: &Connection, minute_first: i64) -> rusqlite::Result<usize> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM lars_history WHERE (minute, modid, cmdid, ip, port) <=
+             (SELECT minute, modid, cmdid, ip, port FROM lars_history WHERE minute < ?1
+              ORDER BY minute, modid, cmdid, ip, port LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![minute_first, PRUNE_ROWS_MAX - 1])?;
+    if deleted > 0 {
+        return Ok(deleted);
+    }
+    // There are fewer than that.
+    connection
+        .prepare_cached("DELETE FROM lars_history WHERE minute < ?1")?
+        .execute([minute_first])
 }
 
 fn write(connection: &Connection, batches: &[CallBatch], now_s: u64) -> rusqlite::Result<Vec<Stored>> {

@@ -1,15 +1,15 @@
 //! Call records: each batch stored exactly once, history that sums, windows that never go back.
 
-use crate::place::{M1, M2, Place, put, unix_now_s, v4, v6};
-use lars_store::{CallBatch, CallRecord, CallStore, RouteStore, StoreError, Stored};
+use crate::place::{M1, M2, Place, unix_now_s, v4, v6};
+use lars_store::calls::PRUNE_ROWS_MAX;
+use lars_store::{CallBatch, CallRecord, CallStore, Stored};
 use lars_wire::record::Window;
 use lars_wire::{ModuleId, NodeAddr};
-use std::time::{Duration, Instant};
 
-const MINUTE: u64 = 29_000_000;
+pub(crate) const MINUTE: u64 = 29_000_000;
 
 /// 3 successes and 1 failure, in `MINUTE`.
-fn record(module: ModuleId, node: NodeAddr) -> CallRecord {
+pub(crate) fn record(module: ModuleId, node: NodeAddr) -> CallRecord {
     CallRecord {
         module,
         node,
@@ -29,7 +29,7 @@ fn record(module: ModuleId, node: NodeAddr) -> CallRecord {
     }
 }
 
-fn batch(incarnation: u8, sequence: u64, records: Vec<CallRecord>) -> CallBatch {
+pub(crate) fn batch(incarnation: u8, sequence: u64, records: Vec<CallRecord>) -> CallBatch {
     CallBatch {
         incarnation: [incarnation; 16],
         sequence,
@@ -38,7 +38,7 @@ fn batch(incarnation: u8, sequence: u64, records: Vec<CallRecord>) -> CallBatch 
     }
 }
 
-async fn ok_sum(store: &mut impl CallStore) -> u64 {
+pub(crate) async fn ok_sum(store: &mut impl CallStore) -> u64 {
     store
         .history(None, 0)
         .await
@@ -149,6 +149,11 @@ pub(crate) async fn history_sums_what_callers_reported<P: Place>(place: P) {
         ])
         .await
         .expect("store");
+    // Smaller than what is there.
+    store
+        .store(&[batch(2, 2, vec![record(M1, v4(1))])])
+        .await
+        .expect("store");
     let rows = store.history(None, 0).await.expect("history");
     let found: Vec<_> = rows
         .iter()
@@ -168,7 +173,7 @@ pub(crate) async fn history_sums_what_callers_reported<P: Place>(place: P) {
     assert_eq!(
         found,
         [
-            (v4(1), MINUTE, 13, 5, 8, 12, 2_300, 900),
+            (v4(1), MINUTE, 16, 6, 8, 12, 2_600, 900),
             (v4(1), MINUTE + 1, 3, 1, 0, 0, 300, 150),
             (v6(1), MINUTE, 3, 1, 0, 0, 300, 150),
         ]
@@ -374,48 +379,27 @@ pub(crate) async fn prune_takes_what_is_old_and_nothing_else<P: Place>(place: P)
     assert_eq!(store.call_status(None).await.expect("status").len(), 1);
 }
 
-pub(crate) async fn two_connections_share_one_truth<P: Place>(place: P) {
-    let (mut dns, mut report) = (place.open().await, place.open().await);
-    for turn in 1..=20 {
-        dns.edit(&[put(M1, v4(turn))]).await.expect("edit");
-        let stored = report
-            .store(&[batch(1, u64::from(turn), vec![record(M1, v4(turn))])])
-            .await
-            .expect("store");
-        assert_eq!(stored, [Stored::Now(u64::from(turn))]);
-        assert_eq!(
-            report.rows_of(&[M1]).await.expect("rows").good.len(),
-            usize::from(turn)
-        );
-        assert_eq!(
-            dns.call_status(Some(M1)).await.expect("status").len(),
-            usize::from(turn)
-        );
-    }
-    assert_eq!(ok_sum(&mut dns).await, 60);
-}
-
-pub(crate) async fn held_store_is_away_and_loses_nothing<P: Place>(place: P) {
+pub(crate) async fn prune_goes_on_where_it_stopped<P: Place>(place: P) {
     let mut store = place.open().await;
+    let rows = u64::from(PRUNE_ROWS_MAX) + 3;
+    let records = (0..rows).map(|number| CallRecord {
+        minute: MINUTE + number % 2,
+        ..record(M1, NodeAddr::from_ipv4_number(number as u32 + 1, 80))
+    });
     store
-        .store(&[batch(1, 1, vec![record(M1, v4(1))])])
+        .store(&[batch(1, 1, records.collect())])
         .await
         .expect("store");
-    let next = [batch(1, 2, vec![record(M1, v4(1))])];
-    let held = place.hold().await;
-    let start = Instant::now();
-    for result in [
-        store.store(&next).await.map(drop),
-        store.edit(&[put(M1, v4(1))]).await.map(drop),
-    ] {
-        assert!(matches!(result, Err(StoreError::Away(_))), "{result:?}");
-    }
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "a service must be able to stop meanwhile"
+    let kept = CallRecord {
+        minute: MINUTE + 2,
+        ..record(M1, v4(1))
+    };
+    store.store(&[batch(1, 2, vec![kept])]).await.expect("store");
+    assert_eq!(
+        store.prune(MINUTE + 2, u64::MAX).await.expect("prune"),
+        u64::from(PRUNE_ROWS_MAX)
     );
-    assert_eq!(store.observe(0).await.expect("reading waits for nobody").rows, 0);
-    drop(held);
-    assert_eq!(store.store(&next).await.expect("store"), [Stored::Now(2)]);
-    assert_eq!(ok_sum(&mut store).await, 6);
+    assert_eq!(store.prune(MINUTE + 2, u64::MAX).await.expect("prune"), 3);
+    assert_eq!(store.prune(MINUTE + 2, u64::MAX).await.expect("prune"), 0);
+    assert_eq!(ok_sum(&mut store).await, 3);
 }

@@ -5,6 +5,7 @@ mod calls;
 mod edits;
 mod place;
 mod routes;
+mod sharing;
 mod sqlite;
 
 use place::Place;
@@ -12,11 +13,15 @@ use sqlite::SqlitePlace;
 
 /// Runs one sentence on a fresh database.
 fn run<P: Place, F: Future<Output = ()>>(sentence: impl FnOnce(P) -> F) {
+    block_on(async { sentence(P::fresh().await).await });
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime for one test")
-        .block_on(async { sentence(P::fresh().await).await });
+        .expect("a runtime for one thread")
+        .block_on(future)
 }
 
 macro_rules! tests {
@@ -65,7 +70,10 @@ macro_rules! all_sentences {
                 status_of_another_program_is_read,
                 sums_beyond_the_database_stay_at_their_end,
                 prune_takes_what_is_old_and_nothing_else,
+                prune_goes_on_where_it_stopped;
+            sharing:
                 two_connections_share_one_truth,
+                writers_at_once_all_get_through,
                 held_store_is_away_and_loses_nothing;
         }
     };

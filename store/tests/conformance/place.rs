@@ -7,7 +7,7 @@ use lars_wire::{ModuleId, NodeAddr, NodeState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A database of one kind.
-pub(crate) trait Place {
+pub(crate) trait Place: Sync {
     /// Holds the database's write lock until it is dropped.
     type Held;
 

@@ -1,6 +1,7 @@
 //! A module whose route is here: its nodes, the order in which they stand on the board, and what is held back.
 
 use super::node::Node;
+use super::policies::{Policies, PolicyPlace};
 use crate::guard::Guard;
 use crate::policy::Policy;
 use lars_board::EntryNode;
@@ -19,6 +20,7 @@ const EXPLAINED_NODE_BYTES: usize = 18 + 1 + 8 + 8;
 
 #[derive(Debug)]
 pub(super) struct Known {
+    pub(super) policy: PolicyPlace,
     pub(super) version: u64,
     pub(super) route: Arc<Route>,
     /// In order of address, as in the route.
@@ -36,9 +38,17 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(now: Instant, policy: &Policy, version: u64, route: &Arc<Route>) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        policies: &Policies,
+        place: PolicyPlace,
+        version: u64,
+        route: &Arc<Route>,
+    ) -> Self {
+        let policy = policies.at(place);
         let nodes = route.nodes().iter().map(|node| Node::new(now, policy, node));
         Self {
+            policy: place,
             version,
             route: route.clone(),
             nodes: nodes.collect(),
@@ -80,17 +90,19 @@ impl Known {
 
     /// The place of the node at `addr`: by the token where it fits the entry last published, else by a search.
     pub(super) fn find(&self, addr: NodeAddr, token: u64) -> Option<usize> {
+        let by_token = self.named_by(token);
+        by_token
+            .filter(|&place| self.nodes.get(place).is_some_and(|node| node.addr == addr))
+            .or_else(|| self.nodes.binary_search_by_key(&addr, |node| node.addr).ok())
+    }
+
+    /// The place that a token of the entry last published means; the nodes may have moved since.
+    fn named_by(&self, token: u64) -> Option<usize> {
         let generation = (token >> 16) as u32 & GENERATION_MASK;
-        let by_token = (token & 0xffff)
+        let on_board = (token & 0xffff)
             .checked_sub(1)
-            .filter(|_| self.generation == Some(generation));
-        if let Some(&place) = by_token.and_then(|place| self.order.get(place as usize))
-            && let Some(node) = self.nodes.get(usize::from(place))
-            && node.addr == addr
-        {
-            return Some(usize::from(place));
-        }
-        self.nodes.binary_search_by_key(&addr, |node| node.addr).ok()
+            .filter(|_| self.generation == Some(generation))?;
+        self.order.get(on_board as usize).map(|&place| usize::from(place))
     }
 
     /// The nodes in the board's order: idle, overloaded and probing, draining; by address within each.
@@ -132,5 +144,47 @@ impl Known {
             lines.push(line);
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PolicyConfig;
+    use lars_wire::caller::Outcome;
+    use lars_wire::{ModuleId, RouteNode};
+
+    #[test]
+    fn token_means_the_place_on_the_board_of_its_generation() {
+        let addr = |last: u32| NodeAddr::from_ipv4_number(0x0a00_0000 + last, 80);
+        let route = Arc::new(Route::new(
+            (1..=3).map(|last| RouteNode::new(addr(last))).collect(),
+        ));
+        let (now, policies) = (Instant::now(), Policies::new(&PolicyConfig::default(), []));
+        let place = policies.place(ModuleId::new(1, 1));
+        let mut known = Known::new(now, &policies, place, 1, &route);
+        for _ in 0..15 {
+            known.nodes[0]
+                .mind
+                .record(policies.at(place), now, Outcome::Failed, 0);
+        }
+        known.fill_entry(&mut Vec::new());
+        let token = |place: u64, generation: u64| (place + 1) | generation << 16;
+        assert_eq!(known.named_by(token(0, 0)), None, "it is not published yet");
+        known.published(GENERATION_MASK + 8);
+        let probe = 1 << 40;
+        let places = [
+            token(0, 7),
+            token(1, 7),
+            token(2, 7) | probe,
+            token(3, 7),
+            token(0, 6),
+            7 << 16,
+        ];
+        // The board: the second, the third, then the overloaded first.
+        assert_eq!(
+            places.map(|token| known.named_by(token)),
+            [Some(1), Some(2), Some(0), None, None, None]
+        );
     }
 }

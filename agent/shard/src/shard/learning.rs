@@ -2,7 +2,7 @@
 
 use super::known::Known;
 use super::modules::State;
-use super::{Command, Shard, policy_place, publish};
+use super::{Command, Shard, publish};
 use crate::book::RouteNews;
 use lars_wire::ModuleId;
 use std::time::{Duration, Instant};
@@ -25,8 +25,8 @@ impl Shard {
     }
 
     pub(super) fn publish_first(&mut self, now: Instant, news: &RouteNews, commands: &mut Vec<Command>) {
-        let policy = &self.policies[policy_place(&self.module_policies, news.module)];
-        let mut known = Known::new(now, policy, news.version, &news.route);
+        let place = self.policies.place(news.module);
+        let mut known = Known::new(now, &self.policies, place, news.version, &news.route);
         publish(&mut known, news.module, commands);
         self.modules.set_state(news.module, State::Known(Box::new(known)));
         self.arm_module(news.module);
@@ -40,10 +40,10 @@ impl Shard {
         commands: &mut Vec<Command>,
     ) {
         let module = news.module;
-        let policy = &self.policies[policy_place(&self.module_policies, module)];
         let Some(known) = self.modules.known_mut(module) else {
             return;
         };
+        let policy = self.policies.at(known.policy);
         let was_held = known.guard.holds();
         let believed = known.guard.passes(&known.route, &news.route, news.explained);
         let holds = known.guard.holds();

@@ -3,7 +3,7 @@
 use super::learning::HOLD_MAX;
 use super::modules::State;
 use super::timers::{Timer, arm};
-use super::{Command, Shard, policy_place, publish};
+use super::{Command, Shard, publish};
 use lars_wire::caller::Status;
 use lars_wire::{ModuleId, NodeAddr};
 use std::time::Instant;
@@ -49,11 +49,11 @@ impl Shard {
         addr: NodeAddr,
         commands: &mut Vec<Command>,
     ) {
-        let policy = &self.policies[policy_place(&self.module_policies, module)];
         let Some(known) = self.modules.known_mut(module) else {
             return;
         };
         let Some(place) = known.find(addr, 0) else { return };
+        let policy = self.policies.at(known.policy);
         let node = &mut known.nodes[place];
         if node.armed != Some(at) {
             return;

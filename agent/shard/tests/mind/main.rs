@@ -1,0 +1,13 @@
+//! The mind as its users see it, in one binary: the rule, modules and nodes, the book, the outbox.
+
+mod book;
+mod book_disk;
+mod classic_model;
+mod classic_rule;
+mod outbox;
+mod policy_file;
+mod routes;
+mod seeds;
+mod shard_counts;
+mod shard_modules;
+mod shard_nodes;

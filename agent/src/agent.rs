@@ -1,0 +1,288 @@
+//! A running agent: how its threads are put together, and how it stops without losing a count.
+
+use crate::address::caller_ip;
+use crate::config::{AgentConfig, core_socket};
+use crate::control::{self, ControlParts};
+use crate::core::{Core, CoreParts, Owner};
+use crate::disk;
+use crate::error::AgentError;
+use crate::links::Links;
+use crate::mail::{MEMOS_MAX, Mail};
+use crate::stats::AgentStats;
+use crate::status::StatusSource;
+use lars_board::{Board, BoardConfig, BoardWriter};
+use lars_pool::{Bind, CoreIndex, Cores, CoresConfig, IoInUse, Plan};
+use lars_shard::{PolicyConfig, RouteNews, Shard, ShardConfig};
+use lars_wire::ModuleId;
+use lars_wire::admin::{LinkStatus, StatusText, bounded_text};
+use std::collections::HashMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc};
+
+/// How long a not-found answer is remembered: what `lars route add` publishes meanwhile is pushed and replaces it.
+const NOT_FOUND_MEMORY: Duration = Duration::from_secs(1);
+
+/// A running agent. Dropping it stops it without the last flush; [`Agent::stop`] is the good end.
+pub struct Agent {
+    cores: Cores,
+    control: Option<JoinHandle<()>>,
+    stop: Arc<Notify>,
+    links: Arc<Links>,
+    status: StatusSource,
+    /// Whether the disk knew routes.
+    remembers: bool,
+}
+
+/// Whether an agent is ready, for those that ask from elsewhere. Clones show the same agent.
+#[derive(Clone)]
+pub struct AgentReadiness {
+    links: Arc<Links>,
+    remembers: bool,
+}
+
+impl AgentReadiness {
+    /// Whether picks can be answered: the disk knew routes, or dns is connected.
+    pub fn ready(&self) -> bool {
+        self.remembers || self.links.dns.is_up()
+    }
+}
+
+impl Agent {
+    /// Starts the agent: when this returns, its sockets listen and what the disk remembered is answered.
+    pub fn start(
+        config: &AgentConfig,
+        policy: &PolicyConfig,
+        module_policies: HashMap<ModuleId, PolicyConfig>,
+    ) -> Result<Self, AgentError> {
+        config.check().map_err(AgentError::Config)?;
+        let random = random()?;
+        let mut plan = plan(config)?;
+        let remembered = disk::load(&config.routes_path);
+        let remembers = !remembered.news.is_empty();
+
+        let links = Arc::new(Links::new(&config.dns, &config.report));
+        let status = status(config, &plan, &links);
+        let (memos, memo_inbox) = mpsc::channel(MEMOS_MAX);
+        let (board, writers) = Board::create(BoardConfig {
+            modules_max: config.modules_max,
+            shards: plan.cores(),
+        })?;
+        let seats = Seats {
+            config,
+            policy,
+            module_policies,
+            cores: plan.cores(),
+            random,
+        };
+        let owners = seats.owners(writers, &status.stats, &remembered.news);
+        let core = |(core, owner)| {
+            Core::new(CoreParts {
+                me: CoreIndex(core),
+                cores: seats.cores,
+                reader: board.reader(seats.seed(1_000 + u64::from(core))),
+                owner,
+                memos: memos.clone(),
+                counts: status.stats.core(core),
+                status: status.clone(),
+                incarnation: random.incarnation,
+                flush_interval: Duration::from_millis(u64::from(config.flush_interval_ms)),
+            })
+        };
+        let handlers: Vec<Core> = (0..).zip(owners).map(core).collect();
+        drop(memos);
+
+        let stop = Arc::new(Notify::new());
+        let parts = ControlParts {
+            dns: config.dns.clone(),
+            report: config.report.clone(),
+            links: Arc::clone(&links),
+            mailers: plan.mailers(),
+            memos: memo_inbox,
+            stop: Arc::clone(&stop),
+            book: remembered.book,
+            routes_path: config.routes_path.clone(),
+            incarnation: random.incarnation,
+            caller: config.caller_ip.unwrap_or_else(caller_ip).to_bits(),
+            digest_interval: Duration::from_secs(u64::from(config.digest_interval_s)),
+            repull_interval: Duration::from_secs(u64::from(config.repull_interval_s)),
+            counts: status.stats.control(),
+            seed: seats.seed(2_000),
+        };
+        let kind = plan.io().kind;
+        let cores = plan
+            .start(handlers)
+            .map_err(system("the agent's cores do not start"))?;
+        let control = lars_pool::control::spawn("agent-control", kind, move || control::run(parts))
+            .map_err(system("the agent's control thread does not start"))?;
+        Ok(Self {
+            cores,
+            control: Some(control),
+            stop,
+            links,
+            status,
+            remembers,
+        })
+    }
+
+    /// Whether picks can be answered: the disk knew routes, or dns is connected.
+    pub fn ready(&self) -> bool {
+        self.readiness().ready()
+    }
+
+    /// The same for those that ask from elsewhere.
+    pub fn readiness(&self) -> AgentReadiness {
+        AgentReadiness {
+            links: Arc::clone(&self.links),
+            remembers: self.remembers,
+        }
+    }
+
+    /// How bytes are moved, and why.
+    pub fn io(&self) -> &IoInUse {
+        self.cores.io()
+    }
+
+    /// The counts, for scraping.
+    pub fn stats(&self) -> AgentStats {
+        self.status.stats.clone()
+    }
+
+    /// The links to dns and report.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        self.links.rows()
+    }
+
+    /// What the agent answers to [`lars_wire::admin::GetStatus`].
+    pub fn status(&self) -> StatusText {
+        self.status.text()
+    }
+
+    /// Stops within 1.5 s: no more reports are taken, the last counts go to report (for at most 1 s), the routes are
+    /// written to disk; picks are answered until then.
+    pub fn stop(mut self) {
+        self.stop.notify_one();
+        let control = self.control.take();
+        if control.is_some_and(|control| control.join().is_err()) {
+            tracing::error!("the agent's control thread ended by a panic: its last counts are lost");
+        }
+        self.cores.stop();
+    }
+}
+
+/// What is left to chance at a start.
+#[derive(Clone, Copy)]
+struct Random {
+    incarnation: [u8; 16],
+    seed: u64,
+}
+
+fn random() -> Result<Random, AgentError> {
+    let (mut incarnation, mut seed) = ([0; 16], [0; 8]);
+    getrandom::fill(&mut incarnation)
+        .and_then(|()| getrandom::fill(&mut seed))
+        .map_err(|error| AgentError::System {
+            what: "no randomness from the kernel",
+            source: io::Error::other(error),
+        })?;
+    Ok(Random {
+        incarnation,
+        seed: u64::from_le_bytes(seed),
+    })
+}
+
+/// Sockets first: whoever finds another agent there touches nothing else.
+fn plan(config: &AgentConfig) -> Result<Plan<Mail>, AgentError> {
+    let mut plan = Plan::new(CoresConfig {
+        name: "agent",
+        io: config.io,
+        cores: config.cores,
+        pin: config.pin,
+        connections_max: config.connections_max,
+    })
+    .map_err(system("the agent's cores cannot be planned"))?;
+    let listen = |path: &std::path::Path| {
+        let path = path.to_path_buf();
+        move |source| AgentError::Listen { path, source }
+    };
+    let shared = Bind::Unix(config.socket.clone());
+    plan.listen(&shared, 0).map_err(listen(&config.socket))?;
+    for core in 0..plan.cores() {
+        let path = core_socket(&config.socket, core);
+        plan.listen_on(CoreIndex(core), &Bind::Unix(path.clone()), 0)
+            .map_err(listen(&path))?;
+    }
+    Ok(plan)
+}
+
+fn status(config: &AgentConfig, plan: &Plan<Mail>, links: &Arc<Links>) -> StatusSource {
+    let caller: Ipv4Addr = config.caller_ip.unwrap_or_else(caller_ip);
+    let notes = [
+        ("caller", caller.to_string()),
+        ("cores", plan.cores().to_string()),
+        ("routes_path", config.routes_path.display().to_string()),
+    ];
+    StatusSource {
+        stats: AgentStats::new(plan.stats(), Arc::clone(links)),
+        links: Arc::clone(links),
+        io: plan.io().clone(),
+        notes: Arc::new(
+            notes
+                .map(|(name, text)| (name.to_owned(), bounded_text(text)))
+                .to_vec(),
+        ),
+    }
+}
+
+/// What the shards are made of.
+struct Seats<'a> {
+    config: &'a AgentConfig,
+    policy: &'a PolicyConfig,
+    module_policies: HashMap<ModuleId, PolicyConfig>,
+    cores: u16,
+    random: Random,
+}
+
+impl Seats<'_> {
+    /// A seed of its own for each use.
+    fn seed(&self, of: u64) -> u64 {
+        self.random
+            .seed
+            .wrapping_add(of.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// One owner a core, each with the routes that the disk remembered of its modules.
+    fn owners(&self, writers: Vec<BoardWriter>, stats: &AgentStats, news: &[RouteNews]) -> Vec<Owner> {
+        let now = Instant::now();
+        let owner = |(core, writer)| Owner::new(self.shard(core), writer, stats.core(core));
+        let mut owners: Vec<Owner> = (0..).zip(writers).map(owner).collect();
+        for news in news {
+            owners[usize::from(news.module.shard(self.cores))].learn(now, news, None);
+        }
+        owners
+    }
+
+    fn shard(&self, core: u16) -> Shard {
+        let module_policies = self
+            .module_policies
+            .iter()
+            .filter(|(module, _)| module.shard(self.cores) == core)
+            .map(|(&module, policy)| (module, policy.clone()))
+            .collect();
+        let config = ShardConfig {
+            policy: self.policy.clone(),
+            module_policies,
+            modules_max: self.config.modules_max.div_ceil(u32::from(self.cores)),
+            module_idle: Duration::from_secs(u64::from(self.config.module_idle_s)),
+            not_found_memory: NOT_FOUND_MEMORY,
+        };
+        Shard::new(config, self.seed(u64::from(core)))
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> AgentError {
+    move |source| AgentError::System { what, source }
+}

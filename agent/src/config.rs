@@ -1,0 +1,180 @@
+//! `[agent]` of the configuration: every key with its default, unit and range.
+
+use lars_pool::IoChoice;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// `[agent]`. Every key may be left out.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentConfig {
+    /// Path of the Unix socket that callers connect to; core N listens at `SOCKET.N` besides. Default `agent.sock`.
+    pub socket: PathBuf,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served when the agent runs by itself. Default `127.0.0.1:7781`.
+    pub admin_listen: SocketAddr,
+    /// Whether `admin_listen` may be an address that other machines reach. Default false.
+    pub insecure: bool,
+    /// How bytes are moved: `auto` (the kernel's ring where it works, else epoll), `uring` or `epoll`. Default `auto`.
+    pub io: IoChoice,
+    /// Threads that serve callers; 0 takes min(4, the processors that may be used). 0 to 64, default 0.
+    pub cores: u16,
+    /// Whether each of those threads is pinned to a processor of its own. Default true.
+    pub pin: bool,
+    /// Connections of callers at a time; more are closed at once. 1 to 1,000,000, default 10,000.
+    pub connections_max: u32,
+    /// Addresses of dns, `HOST:PORT`: tried in turn from a random one, names resolved at each try. 1 to 16.
+    /// Default `127.0.0.1:7778`.
+    pub dns: Vec<String>,
+    /// Addresses of report, likewise. Default `127.0.0.1:7779`.
+    pub report: Vec<String>,
+    /// File that keeps the last good routes, so that a restart needs no dns. Written at most once a second, when
+    /// something changed, and at stop. Default `agent.routes`.
+    pub routes_path: PathBuf,
+    /// What `ServerCallStatus` names this agent. Left out: the host's first IPv4 address that is not loopback; on a
+    /// host with IPv6 alone a number from 240.0.0.0/4 made of that; on a host with loopback alone 127.0.0.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_ip: Option<Ipv4Addr>,
+    /// Modules held at a time, shared out evenly over the cores; more are answered as failed. The board reserves
+    /// address space for them, not memory. 64 to 1,048,576, default 65,536.
+    pub modules_max: u32,
+    /// How long a module is kept, in seconds, after it was last asked for. 10 to 86,400, default 600.
+    pub module_idle_s: u32,
+    /// How often counts go to report, in milliseconds. 10 to 60,000, default 1,000.
+    pub flush_interval_ms: u32,
+    /// How often what is held is compared with dns, in seconds: repairs what a push lost. 1 to 3,600, default 30.
+    pub digest_interval_s: u32,
+    /// How often all subscriptions are told to dns anew, in seconds: repairs what dns lost. 10 to 86,400, default 600.
+    pub repull_interval_s: u32,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            socket: "agent.sock".into(),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7781)),
+            insecure: false,
+            io: IoChoice::Auto,
+            cores: 0,
+            pin: true,
+            connections_max: 10_000,
+            dns: vec!["127.0.0.1:7778".to_owned()],
+            report: vec!["127.0.0.1:7779".to_owned()],
+            routes_path: "agent.routes".into(),
+            caller_ip: None,
+            modules_max: 65_536,
+            module_idle_s: 600,
+            flush_interval_ms: 1_000,
+            digest_interval_s: 30,
+            repull_interval_s: 600,
+        }
+    }
+}
+
+impl AgentConfig {
+    /// Says which key is out of range, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.socket.as_os_str().is_empty() {
+            return Err("socket is empty: give the path of a Unix socket".to_owned());
+        }
+        if self.routes_path.as_os_str().is_empty() {
+            return Err("routes_path is empty: give the path of a file".to_owned());
+        }
+        if !self.insecure && !self.admin_listen.ip().to_canonical().is_loopback() {
+            return Err(format!(
+                "admin_listen is {}, which other machines may reach: choose a loopback address, or set insecure = \
+                 true where the network is trusted",
+                self.admin_listen
+            ));
+        }
+        check_addrs("dns", &self.dns)?;
+        check_addrs("report", &self.report)?;
+        let ranges = [
+            ("cores", u32::from(self.cores), 0, 64),
+            ("connections_max", self.connections_max, 1, 1_000_000),
+            ("modules_max", self.modules_max, 64, 1_048_576),
+            ("module_idle_s", self.module_idle_s, 10, 86_400),
+            ("flush_interval_ms", self.flush_interval_ms, 10, 60_000),
+            ("digest_interval_s", self.digest_interval_s, 1, 3_600),
+            ("repull_interval_s", self.repull_interval_s, 10, 86_400),
+        ];
+        match ranges
+            .iter()
+            .find(|(_, value, min, max)| value < min || value > max)
+        {
+            Some((key, value, min, max)) => Err(format!("{key} is {value}: it may be {min} to {max}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_addrs(key: &str, addrs: &[String]) -> Result<(), String> {
+    if addrs.is_empty() || addrs.len() > ADDRS_MAX {
+        return Err(format!(
+            "{key} has {} addresses: it may have 1 to {ADDRS_MAX}",
+            addrs.len()
+        ));
+    }
+    let is_addr = |addr: &str| {
+        let parts = addr.rsplit_once(':');
+        let good =
+            |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0);
+        addr.len() <= ADDR_BYTES_MAX && parts.is_some_and(good)
+    };
+    match addrs.iter().find(|addr| !is_addr(addr)) {
+        Some(addr) => Err(format!(
+            "{key} has '{addr}': write HOST:PORT, such as 127.0.0.1:7778"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Addresses of one service at most: more replicas than these belong behind a name. Both services' links with an
+/// error of 1 KiB each then fit one status (64 KiB).
+const ADDRS_MAX: usize = 16;
+/// Bytes of an address: the longest name (253), a colon, a port.
+const ADDR_BYTES_MAX: usize = 259;
+
+/// The socket of core `core` beside the shared one.
+pub fn core_socket(socket: &Path, core: u16) -> PathBuf {
+    let mut path = OsString::from(socket);
+    path.push(format!(".{core}"));
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_in_range() {
+        assert_eq!(AgentConfig::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn key_that_is_out_of_range_is_named() {
+        let wrong = |change: fn(&mut AgentConfig)| {
+            let mut config = AgentConfig::default();
+            change(&mut config);
+            config.check().expect_err("out of range")
+        };
+        assert!(
+            wrong(|config| config.admin_listen = ([0, 0, 0, 0], 1).into())
+                .contains("admin_listen is 0.0.0.0:1")
+        );
+        assert!(wrong(|config| config.dns.clear()).contains("dns"));
+        assert!(wrong(|config| config.report = vec!["nowhere".to_owned()]).contains("'nowhere'"));
+        assert!(wrong(|config| config.modules_max = 1).contains("modules_max is 1"));
+        assert!(wrong(|config| config.flush_interval_ms = 0).contains("flush_interval_ms"));
+        assert!(wrong(|config| config.socket = PathBuf::new()).contains("socket"));
+    }
+
+    #[test]
+    fn socket_of_a_core_has_its_number_behind() {
+        assert_eq!(
+            core_socket(Path::new("/run/agent.sock"), 3),
+            PathBuf::from("/run/agent.sock.3")
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! What leaves a core at the end of its turn: reports for other owners, and memos for the control thread. Gathered
+//! during the turn, so that each destination is bothered once.
+
+use crate::mail::{Mail, Memo, Order};
+use lars_pool::{CoreIndex, Turn};
+use lars_wire::caller::Report;
+use lars_wire::record::Tally;
+use std::collections::VecDeque;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// Emptied lists of reports that are kept for the next turn: what two cores send each other in the same time.
+const SPARE_MAX: usize = 16;
+/// Reports for which a kept list may have room; a longer one is given back to the heap.
+const SPARE_REPORTS_MAX: usize = 4_096;
+/// Orders in one memo.
+const ORDERS_MAX: usize = 4_096;
+
+/// How far this core is with stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drain {
+    /// Not asked to.
+    No,
+    /// Takes no more reports; its last ones go out at the end of this turn.
+    Asked,
+    /// Every other core was told; waits until all have said the same.
+    Told,
+    /// The last counts are given.
+    Done,
+}
+
+/// One core's outgoing trays.
+pub(crate) struct Desk {
+    me: CoreIndex,
+    reports: Vec<Vec<Report>>,
+    spare: Vec<Vec<Report>>,
+    memos: mpsc::Sender<Memo>,
+    held: VecDeque<Memo>,
+    drain: Drain,
+    /// Other cores that have not yet said that they drained.
+    undrained: u16,
+}
+
+impl Desk {
+    /// Empty trays.
+    pub(crate) fn new(me: CoreIndex, cores: u16, memos: mpsc::Sender<Memo>) -> Self {
+        Self {
+            me,
+            reports: vec![Vec::new(); usize::from(cores)],
+            spare: Vec::new(),
+            memos,
+            held: VecDeque::new(),
+            drain: Drain::No,
+            undrained: cores.saturating_sub(1),
+        }
+    }
+
+    /// A report for another core's shard; posted at the end of the turn.
+    pub(crate) fn report(&mut self, owner: CoreIndex, report: Report) {
+        self.reports[usize::from(owner.0)].push(report);
+    }
+
+    /// A list that came by mail and is read: used again for what goes out.
+    pub(crate) fn give_back(&mut self, mut reports: Vec<Report>) {
+        if self.spare.len() < SPARE_MAX && reports.capacity() <= SPARE_REPORTS_MAX {
+            reports.clear();
+            self.spare.push(reports);
+        }
+    }
+
+    /// Whether reports are taken.
+    pub(crate) fn takes_reports(&self) -> bool {
+        self.drain == Drain::No
+    }
+
+    /// The agent stops.
+    pub(crate) fn drain(&mut self) {
+        if self.drain == Drain::No {
+            self.drain = Drain::Asked;
+        }
+    }
+
+    /// Another core has posted its last report.
+    pub(crate) fn drained(&mut self) {
+        self.undrained = self.undrained.saturating_sub(1);
+    }
+
+    /// Posts the turn's reports, and behind the last of them that they were the last.
+    pub(crate) fn post_reports(&mut self, turn: &mut Turn<'_, Mail>) {
+        for core in (0..turn.cores()).map(CoreIndex).filter(|&core| core != self.me) {
+            let tray = &mut self.reports[usize::from(core.0)];
+            if !tray.is_empty() {
+                let spare = self.spare.pop().unwrap_or_default();
+                turn.post(core, Mail::Reports(std::mem::replace(tray, spare)));
+            }
+            if self.drain == Drain::Asked {
+                turn.post(core, Mail::Drained);
+            }
+        }
+        if self.drain == Drain::Asked {
+            self.drain = Drain::Told;
+        }
+    }
+
+    /// Whether every report of every core has arrived where it is counted.
+    pub(crate) fn is_last_flush_due(&self) -> bool {
+        self.drain == Drain::Told && self.undrained == 0
+    }
+
+    /// The last counts were put on the desk.
+    pub(crate) fn last_flush_done(&mut self) {
+        self.drain = Drain::Done;
+        self.held.push_back(Memo::Drained);
+    }
+
+    /// For dns; takes all of `orders`.
+    pub(crate) fn orders(&mut self, orders: &mut Vec<Order>) {
+        if orders.is_empty() {
+            return;
+        }
+        // While the control thread is busy, orders are put together instead of piling up memo by memo.
+        match self.held.back_mut() {
+            Some(Memo::Orders(held)) if held.len() < ORDERS_MAX => held.append(orders),
+            _ => self.held.push_back(Memo::Orders(std::mem::take(orders))),
+        }
+    }
+
+    /// Whether the tallies taken before have left: if not, the shard goes on merging.
+    pub(crate) fn has_room_for_tallies(&self) -> bool {
+        !self.held.iter().any(|memo| matches!(memo, Memo::Tallies(_)))
+    }
+
+    /// For report.
+    pub(crate) fn tallies(&mut self, tallies: Vec<Tally>) {
+        if !tallies.is_empty() {
+            self.held.push_back(Memo::Tallies(tallies));
+        }
+    }
+
+    /// Sends the memos; returns whether all have left.
+    pub(crate) fn send(&mut self) -> bool {
+        while let Some(memo) = self.held.pop_front() {
+            match self.memos.try_send(memo) {
+                Ok(()) => {}
+                Err(TrySendError::Full(memo)) => {
+                    self.held.push_front(memo);
+                    return false;
+                }
+                // The control thread has ended: the agent stops, and nobody is left to tell.
+                Err(TrySendError::Closed(_)) => self.held.clear(),
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lars_wire::ModuleId;
+
+    #[test]
+    fn memos_for_which_there_is_no_room_are_kept_in_their_order() {
+        let (memos, mut control) = mpsc::channel(1);
+        let mut desk = Desk::new(CoreIndex(0), 2, memos);
+        let order = |cmdid| Order::Subscribe(ModuleId::new(1, cmdid));
+        desk.tallies(vec![Tally::default()]);
+        desk.orders(&mut vec![order(1)]);
+        assert!(!desk.send());
+        assert!(desk.has_room_for_tallies());
+        desk.orders(&mut vec![order(2)]);
+        assert!(matches!(control.try_recv(), Ok(Memo::Tallies(_))));
+        assert!(desk.send());
+        match control.try_recv() {
+            Ok(Memo::Orders(orders)) => assert_eq!(orders, [order(1), order(2)]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn last_counts_are_given_only_after_every_other_core_has_drained() {
+        let (memos, _control) = mpsc::channel(1);
+        let mut desk = Desk::new(CoreIndex(0), 3, memos);
+        desk.drained();
+        desk.drain();
+        assert!(!desk.takes_reports());
+        desk.drain = Drain::Told;
+        assert!(!desk.is_last_flush_due());
+        desk.drained();
+        assert!(desk.is_last_flush_due());
+    }
+}

@@ -1,0 +1,207 @@
+//! The part of the modules that one core owns: it asks the pure shard what to do and does it, on the board and
+//! towards dns and callers.
+
+use crate::core::answer::{explanation_frame, route_frames};
+use crate::core::refusal::Throttle;
+use crate::core::waiting::Waiters;
+use crate::mail::{Answered, Ask, Confirm, Order, Question};
+use crate::stats::CoreCounts;
+use bytes::Bytes;
+use hashbrown::HashSet;
+use lars_board::{BoardError, BoardWriter, Entry, EntryNode};
+use lars_shard::{Command, RouteNews, Shard};
+use lars_wire::ModuleId;
+use lars_wire::caller::{Report, Status};
+use lars_wire::record::Tally;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One core's modules: judged by the shard, written to the board, waited for by callers.
+pub(crate) struct Owner {
+    shard: Shard,
+    board: BoardWriter,
+    waiters: Waiters,
+    /// Modules whose route is here but found no room on the board: asked for again, they are tried again.
+    unpublished: HashSet<ModuleId>,
+    counts: Arc<CoreCounts>,
+    full_log: Throttle,
+    /// Filled by the shard, emptied by [`Self::execute`]; kept to spare the allocation.
+    commands: Vec<Command>,
+    /// Likewise for one entry of the board.
+    nodes: Vec<EntryNode>,
+    /// What dns is to be told.
+    pub orders: Vec<Order>,
+    /// Answers to be delivered.
+    pub answers: Vec<Answered>,
+}
+
+impl Owner {
+    /// An owner of nothing yet.
+    pub(crate) fn new(shard: Shard, board: BoardWriter, counts: Arc<CoreCounts>) -> Self {
+        Self {
+            shard,
+            board,
+            waiters: Waiters::new(),
+            unpublished: HashSet::new(),
+            counts,
+            full_log: Throttle::default(),
+            commands: Vec::new(),
+            nodes: Vec::new(),
+            orders: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// A caller's core found nothing on the board, or wants what the board does not hold. Answered at once, or once
+    /// the first route is here.
+    pub(crate) fn ask(&mut self, now: Instant, ask: Ask) {
+        let status = self.shard.want(now, ask.module, &mut self.commands);
+        self.execute(now);
+        let status = match status {
+            Status::Ok if self.unpublished.contains(&ask.module) => self.publish_again(now, ask.module),
+            other => other,
+        };
+        let waits = status == Status::Pending && ask.deadline_ms > 0;
+        if !(waits && self.waiters.add(now, ask)) {
+            self.answer(now, ask, status);
+        }
+    }
+
+    /// dns pushed a route; once it is on the board, dns is told.
+    pub(crate) fn learn(&mut self, now: Instant, news: &RouteNews, confirm: Option<Confirm>) {
+        self.shard.learn(now, news, &mut self.commands);
+        self.execute(now);
+        self.counts.routes_learnt.add(u64::from(confirm.is_some()));
+        self.orders.extend(confirm.map(Order::Applied));
+    }
+
+    /// Calls ended.
+    pub(crate) fn report(&mut self, now: Instant, reports: &[Report]) {
+        for report in reports {
+            self.shard.report(now, report, &mut self.commands);
+            // A change is on the board before the next pick, also one in the same turn.
+            if !self.commands.is_empty() {
+                self.execute(now);
+            }
+        }
+    }
+
+    /// Modules are still in use.
+    pub(crate) fn used(&mut self, now: Instant, modules: &[ModuleId]) {
+        for &module in modules {
+            self.shard.used(now, module);
+        }
+    }
+
+    /// The counts since the last time.
+    pub(crate) fn take_tallies(&mut self, now: Instant) -> Vec<Tally> {
+        let mut tallies = Vec::new();
+        self.shard.take_tallies(now, &mut tallies);
+        tallies
+    }
+
+    /// Does what is due; returns when something will be.
+    pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
+        if self.shard.next_timeout().is_some_and(|due| due <= now) {
+            self.shard.due(now, &mut self.commands);
+            self.execute(now);
+        }
+        while let Some(ask) = self.waiters.expire(now) {
+            self.answer(now, ask, Status::Pending);
+        }
+        let held = self.shard.counts();
+        self.counts.modules.set(held.modules);
+        self.counts.held_routes.set(held.held);
+        self.counts.held_total.set(held.held_total);
+        self.counts.reports_refused.set(held.reports_refused_total);
+        self.counts.waiting.set(self.waiters.len() as u64);
+        [self.shard.next_timeout(), self.waiters.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Tells readers that the owner lives.
+    pub(crate) fn beat(&mut self, now: Instant) {
+        self.board.beat(now);
+    }
+
+    fn execute(&mut self, now: Instant) {
+        let mut commands = std::mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::Subscribe(module) => self.orders.push(Order::Subscribe(module)),
+                Command::Unsubscribe(module) => self.orders.push(Order::Unsubscribe(module)),
+                Command::Publish(module) => self.publish(now, module),
+                Command::Withdraw(module) => {
+                    self.unpublished.remove(&module);
+                    self.board.withdraw(now, module);
+                }
+                Command::Answer(module, status) => {
+                    let unpublished = status == Status::Ok && self.unpublished.contains(&module);
+                    let status = if unpublished { Status::Failed } else { status };
+                    for ask in self.waiters.take(module) {
+                        self.answer(now, ask, status);
+                    }
+                }
+            }
+        }
+        self.commands = commands;
+    }
+
+    fn publish(&mut self, now: Instant, module: ModuleId) {
+        let mut nodes = std::mem::take(&mut self.nodes);
+        nodes.clear();
+        if let Some((version, rule)) = self.shard.entry(module, &mut nodes) {
+            let entry = Entry {
+                module,
+                version,
+                rule,
+                nodes: &nodes,
+            };
+            match self.board.publish(now, &entry) {
+                Ok(generation) => {
+                    self.unpublished.remove(&module);
+                    self.shard.published(module, generation);
+                }
+                Err(error) => self.not_published(now, module, &error),
+            }
+        }
+        self.nodes = nodes;
+    }
+
+    /// An older entry would go on answering with nodes that may be gone, so it is taken off: failed is honest.
+    fn not_published(&mut self, now: Instant, module: ModuleId, error: &BoardError) {
+        self.board.withdraw(now, module);
+        if self.unpublished.insert(module) {
+            self.counts.board_full.add(1);
+        }
+        if let Some(kept_back) = self.full_log.pass(now) {
+            tracing::error!(%module, %error, kept_back, "a module is not on the board; its picks are answered as failed");
+        }
+    }
+
+    fn publish_again(&mut self, now: Instant, module: ModuleId) -> Status {
+        self.publish(now, module);
+        if self.unpublished.contains(&module) {
+            Status::Failed
+        } else {
+            Status::Ok
+        }
+    }
+
+    fn answer(&mut self, now: Instant, ask: Ask, status: Status) {
+        let version = self.shard.route(ask.module).map_or(0, |(version, _)| version);
+        let frames = match ask.question {
+            Question::Pick(_) | Question::Register => Bytes::new(),
+            Question::Route => route_frames(&ask, status, self.shard.route(ask.module)),
+            Question::Explain => explanation_frame(&ask, self.shard.explain(now, ask.module)),
+        };
+        self.answers.push(Answered {
+            ask,
+            status,
+            version,
+            frames,
+        });
+    }
+}

@@ -1,0 +1,94 @@
+//! What a caller may not send, and the log of it: told to the caller, counted, and logged once a second at most.
+
+use lars_wire::admin::{Reason, Refusal, bounded_text};
+use lars_wire::{CodecError, FrameError, Kind, VERSION};
+use std::time::{Duration, Instant};
+
+/// Why a caller's connection is closed: always its own fault, but for [`Refused::Stopping`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The bytes are no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The body is not what the header says.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The first frame was another one.
+    #[error("a connection starts with a Hello, not with a {0:?}")]
+    NoHello(Kind),
+    /// Only versions that are not spoken here were offered.
+    #[error("protocol version {0} is too old: at least {VERSION} is spoken here")]
+    Version(u16),
+    /// An agent does not take that message.
+    #[error("an agent does not take a {0:?}")]
+    Unexpected(Kind),
+    /// An admin message came from elsewhere.
+    #[error("a {0:?} is taken over the Unix socket only")]
+    Forbidden(Kind),
+    /// The agent stops and takes no more reports, since it could not pass them on.
+    #[error("the agent stops: report to the next one")]
+    Stopping,
+}
+
+impl Refused {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Frame(FrameError::Version { .. }) | Self::Version(_) => Reason::Version,
+            Self::Frame(_) | Self::Codec(_) => Reason::Malformed,
+            Self::NoHello(_) | Self::Unexpected(_) => Reason::Unexpected,
+            Self::Forbidden(_) => Reason::Forbidden,
+            Self::Stopping => Reason::Unavailable,
+        }
+    }
+
+    /// What the caller is told before its connection is closed.
+    pub(crate) fn refusal(&self) -> Refusal {
+        Refusal {
+            reason: self.reason(),
+            text: bounded_text(self.to_string()),
+        }
+    }
+}
+
+/// Lets one line a second through.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle {
+    until: Option<Instant>,
+    kept_back: u64,
+}
+
+impl Throttle {
+    /// Whether to log now; if so, how many were kept back since the last time.
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
+        if self.until.is_some_and(|until| now < until) {
+            self.kept_back += 1;
+            return None;
+        }
+        self.until = Some(now + Duration::from_secs(1));
+        Some(std::mem::take(&mut self.kept_back))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_passes_and_tells_of_the_others() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        assert_eq!(throttle.pass(now), Some(0));
+        assert_eq!(throttle.pass(now + Duration::from_millis(1)), None);
+        assert_eq!(throttle.pass(now + Duration::from_millis(999)), None);
+        assert_eq!(throttle.pass(now + Duration::from_secs(1)), Some(2));
+    }
+
+    #[test]
+    fn wrong_version_is_told_apart_from_bad_bytes() {
+        let version = Refused::from(FrameError::Version { version: 9 });
+        assert_eq!(version.refusal().reason, Reason::Version);
+        assert_eq!(
+            Refused::from(FrameError::NoPreface).refusal().reason,
+            Reason::Malformed
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! The answer to "how does the agent do?".
+
+use crate::links::Links;
+use crate::stats::AgentStats;
+use lars_pool::{IoInUse, IoKind};
+use lars_wire::admin::{StatusText, bounded_text};
+use std::sync::Arc;
+
+/// What a status is made of. Clones show the same agent.
+#[derive(Clone, Debug)]
+pub(crate) struct StatusSource {
+    /// The counts.
+    pub stats: AgentStats,
+    /// The links.
+    pub links: Arc<Links>,
+    /// How bytes are moved.
+    pub io: IoInUse,
+    /// States that are no number and do not change: name and text.
+    pub notes: Arc<Vec<(String, String)>>,
+}
+
+impl StatusSource {
+    /// The status as it stands now.
+    pub(crate) fn text(&self) -> StatusText {
+        let io = match self.io.kind {
+            IoKind::Uring => "uring",
+            IoKind::Epoll => "epoll",
+        };
+        StatusText {
+            service: "agent".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            io: io.to_owned(),
+            io_reason: bounded_text(self.io.reason.clone()),
+            counts: self.stats.named(),
+            notes: Vec::clone(&self.notes),
+            links: self.links.rows(),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A report that is a sum in memory: it stores each batch once, checks that a batch never changes, and can be made
+//! to lose connections at the worst moments.
+
+use crate::caller::PATIENCE;
+use lars_wire::caller::Welcome;
+use lars_wire::record::{Tally, TallyAck, TallyBatch};
+use lars_wire::{Kind, Message, ModuleId, NodeAddr, PREFACE, codec, frame};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+/// Calls by outcome: succeeded, failed, timed out, cancelled.
+pub(crate) type Sum = [u64; 4];
+
+#[derive(Default)]
+struct State {
+    sums: BTreeMap<(ModuleId, NodeAddr), Sum>,
+    callers: Vec<u32>,
+    stored: BTreeMap<[u8; 16], u64>,
+    seen: BTreeMap<([u8; 16], u64), Vec<Tally>>,
+    resent: u64,
+    /// Batches that are read and forgotten, with the connection.
+    lose: u32,
+    /// Batches that are stored, but whose acknowledgement is lost with the connection.
+    lose_acks: u32,
+    closed: bool,
+}
+
+/// A running report. Dropping it ends its port.
+pub(crate) struct FakeReport {
+    pub(crate) addr: String,
+    shared: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl FakeReport {
+    pub(crate) fn start() -> Self {
+        Self::start_losing(0, 0)
+    }
+
+    /// Loses the first `lose` batches, then the acknowledgements of the next `lose_acks`.
+    pub(crate) fn start_losing(lose: u32, lose_acks: u32) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("bound").to_string();
+        let state = State {
+            lose,
+            lose_acks,
+            ..State::default()
+        };
+        let shared = Arc::new((Mutex::new(state), Condvar::new()));
+        let report = Self {
+            addr,
+            shared: Arc::clone(&shared),
+        };
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.expect("a connection");
+                if shared.0.lock().expect("no panic").closed {
+                    return;
+                }
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || serve(stream, &shared));
+            }
+        });
+        report
+    }
+
+    /// What is stored of one node.
+    pub(crate) fn sum(&self, module: ModuleId, node: NodeAddr) -> Sum {
+        let state = self.shared.0.lock().expect("no panic");
+        state.sums.get(&(module, node)).copied().unwrap_or_default()
+    }
+
+    /// Waits until exactly this is stored of one node.
+    pub(crate) fn wait_sum(&self, module: ModuleId, node: NodeAddr, wanted: Sum) {
+        self.wait(&format!("{wanted:?} of {module} {node}"), |state| {
+            state.sums.get(&(module, node)) == Some(&wanted)
+        });
+    }
+
+    /// Waits until so many calls are stored of all nodes together; never more.
+    pub(crate) fn wait_total(&self, wanted: u64) {
+        self.wait(&format!("{wanted} calls"), |state| {
+            let total: u64 = state.sums.values().flatten().sum();
+            assert!(
+                total <= wanted,
+                "{total} calls are stored, {wanted} were reported"
+            );
+            total == wanted
+        });
+    }
+
+    /// Waits until so many batches were sent more than once.
+    pub(crate) fn wait_resent(&self, wanted: u64) {
+        self.wait(&format!("{wanted} batches sent again"), |state| {
+            state.resent >= wanted
+        });
+    }
+
+    /// What agents named themselves.
+    pub(crate) fn callers(&self) -> Vec<u32> {
+        self.shared.0.lock().expect("no panic").callers.clone()
+    }
+
+    fn wait(&self, what: &str, wanted: impl Fn(&State) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.shared.0.lock().expect("no panic");
+        while !wanted(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "in vain waited for: {what}; there is {:?}",
+                state.sums
+            );
+            state = self.shared.1.wait_timeout(state, left).expect("no panic").0;
+        }
+    }
+}
+
+impl Drop for FakeReport {
+    fn drop(&mut self) {
+        self.shared.0.lock().expect("no panic").closed = true;
+        let _ = TcpStream::connect(&self.addr);
+    }
+}
+
+fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
+    let mut preface = [0; PREFACE.len()];
+    if stream.read_exact(&mut preface).is_err() {
+        return;
+    }
+    let (mut buffer, mut chunk) = (Vec::new(), [0; 16_384]);
+    while let Ok(bytes) = stream.read(&mut chunk) {
+        if bytes == 0 {
+            return;
+        }
+        buffer.extend_from_slice(&chunk[..bytes]);
+        while let Some(whole) = frame::split(&buffer).expect("the agent sends good frames") {
+            let answer = match whole.header.kind {
+                Kind::Hello => Some(encoded(&Welcome {
+                    version: 1,
+                    incarnation: [9; 16],
+                    sockets: 0,
+                    board: false,
+                })),
+                Kind::TallyBatch => {
+                    let batch = codec::decode(whole.body).expect("a batch");
+                    let mut state = shared.0.lock().expect("no panic");
+                    store(&mut state, &batch).map(|ack| encoded(&ack))
+                }
+                other => panic!("an agent does not send {other:?}"),
+            };
+            shared.1.notify_all();
+            // Without an answer the connection is lost.
+            let Some(answer) = answer else { return };
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+            let used = whole.bytes();
+            buffer.drain(..used);
+        }
+    }
+}
+
+fn encoded<M: Message>(message: &M) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    codec::append(message, 0, &mut bytes).expect("it fits");
+    bytes
+}
+
+/// Stores a batch once, as the real one does in a transaction.
+fn store(state: &mut State, batch: &TallyBatch) -> Option<TallyAck> {
+    let (incarnation, sequence) = (batch.incarnation, batch.sequence);
+    if let Some(before) = state.seen.insert((incarnation, sequence), batch.tallies.clone()) {
+        assert_eq!(before, batch.tallies, "a batch that was sent is never changed");
+        state.resent += 1;
+    }
+    if state.lose > 0 {
+        state.lose -= 1;
+        return None;
+    }
+    let stored = state.stored.entry(incarnation).or_default();
+    if sequence == *stored + 1 {
+        *stored = sequence;
+        for tally in &batch.tallies {
+            let sum = state.sums.entry((tally.module, tally.node)).or_default();
+            for (sum, count) in sum
+                .iter_mut()
+                .zip([tally.ok, tally.failed, tally.timed_out, tally.cancelled])
+            {
+                *sum += u64::from(count);
+            }
+        }
+        state.callers.push(batch.caller);
+    } else {
+        assert!(sequence <= *stored, "batches come without a gap");
+    }
+    let sequence = *stored;
+    if state.lose_acks > 0 {
+        state.lose_acks -= 1;
+        return None;
+    }
+    Some(TallyAck {
+        incarnation,
+        sequence,
+    })
+}

@@ -1,0 +1,89 @@
+//! Nodes that fail: overloaded after 15 failures in a row, probed, and used again when they answer.
+
+use crate::caller::Caller;
+use crate::house::{House, eventually, module_of, node, over_both};
+use lars_pool::IoChoice;
+use lars_wire::ModuleId;
+use lars_wire::caller::{Node, NodeView, Outcome, Report, Status};
+
+over_both!(
+    fifteen_failures_overload_a_node_and_it_is_probed,
+    module_whose_only_node_fails_is_overloaded_but_for_probes,
+    node_that_answers_its_probes_takes_picks_again,
+);
+
+fn registered(house: &House, core: u16, nodes: &[&str]) -> (ModuleId, Caller) {
+    let (module, mut caller) = (module_of(core, 0), house.caller_of(0));
+    house.dns().put(module, nodes);
+    caller.register(module, 10_000);
+    (module, caller)
+}
+
+/// Waits until the agent sees the node so.
+fn wait_view(caller: &mut Caller, module: ModuleId, addr: &str, view: NodeView) {
+    eventually("a node's state", || {
+        let explanation = caller.explain(module);
+        let line = explanation.nodes.iter().find(|line| line.node == node(addr));
+        line.is_some_and(|line| line.view == view)
+    });
+}
+
+fn fifteen_failures_overload_a_node_and_it_is_probed(io: IoChoice) {
+    let house = House::ready(io);
+    for core in [0, 1] {
+        let (module, mut caller) = registered(&house, core, &["10.0.0.1:80", "10.0.0.2:80"]);
+        let bad = node("10.0.0.2:80");
+        caller.report(module, bad, Outcome::Failed, 14);
+        assert_eq!(caller.explain(module).nodes[1].view, NodeView::Idle);
+        caller.report(module, bad, Outcome::Failed, 1);
+        wait_view(&mut caller, module, "10.0.0.2:80", NodeView::Overloaded);
+        let explanation = caller.explain(module);
+        assert_eq!((explanation.status, explanation.total), (Status::Ok, 2));
+        assert!(!explanation.nodes[1].reason.is_empty());
+        // One pick in eleven probes it.
+        let to_bad = (0..110).filter(|_| caller.pick(module).node == bad).count();
+        assert_eq!(to_bad, 10);
+    }
+}
+
+fn module_whose_only_node_fails_is_overloaded_but_for_probes(io: IoChoice) {
+    let house = House::ready(io);
+    for core in [0, 1] {
+        let (module, mut caller) = registered(&house, core, &["10.0.0.1:80"]);
+        caller.report(module, node("10.0.0.1:80"), Outcome::TimedOut, 15);
+        wait_view(&mut caller, module, "10.0.0.1:80", NodeView::Overloaded);
+        let picks: Vec<Node> = (0..20).map(|_| caller.pick(module)).collect();
+        let probes = picks.iter().filter(|picked| picked.status == Status::Ok).count();
+        let refused = picks
+            .iter()
+            .filter(|picked| picked.status == Status::Overloaded)
+            .count();
+        assert_eq!((probes + refused, probes > 0, refused > 0), (20, true, true));
+    }
+}
+
+fn node_that_answers_its_probes_takes_picks_again(io: IoChoice) {
+    let house = House::ready(io);
+    for core in [0, 1] {
+        let (module, mut caller) = registered(&house, core, &["10.0.0.1:80", "10.0.0.2:80"]);
+        let bad = node("10.0.0.2:80");
+        caller.report(module, bad, Outcome::Failed, 15);
+        wait_view(&mut caller, module, "10.0.0.2:80", NodeView::Overloaded);
+        let mut picks = 0;
+        while caller.explain(module).nodes[1].view != NodeView::Idle {
+            let picked = caller.pick(module);
+            caller.send(&Report {
+                module,
+                node: picked.node,
+                token: picked.token,
+                outcome: Outcome::Ok,
+                retcode: 0,
+                latency_us: 100,
+            });
+            picks += 1;
+            assert!(picks < 1_000, "15 answered probes in a row are enough");
+        }
+        let to_it = (0..100).filter(|_| caller.pick(module).node == bad).count();
+        assert_eq!(to_it, 50);
+    }
+}

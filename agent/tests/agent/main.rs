@@ -1,0 +1,13 @@
+//! The whole agent over real sockets, between a fake dns and a fake report that speak lars-wire and nothing else.
+
+mod bad_input;
+mod caller;
+mod fake_dns;
+mod fake_report;
+mod house;
+mod judging;
+mod many;
+mod picks;
+mod reports;
+mod restart;
+mod routes;

@@ -1,0 +1,146 @@
+//! Routes that change: seen by the next pick once dns has heard that they are, and repaired when a push is lost.
+
+use crate::caller::Caller;
+use crate::house::{House, eventually, module_of, node, over_both};
+use lars_pool::IoChoice;
+use lars_wire::caller::{GetRoute, Status};
+use lars_wire::directory::RoutePage;
+use lars_wire::{ModuleId, NodeAddr};
+
+over_both!(
+    push_is_acknowledged_only_after_every_core_picks_from_it,
+    delta_changes_the_route_like_the_whole_would,
+    route_that_went_away_is_not_found,
+    lost_push_is_repaired_by_the_digest,
+    change_made_while_dns_was_away_is_learnt_after_it,
+    route_of_many_pages_is_whole,
+    many_long_routes_asked_for_at_once_are_all_answered,
+);
+
+/// Nodes that this many picks find, in order of address.
+fn picked(caller: &mut Caller, module: ModuleId, picks: usize) -> Vec<NodeAddr> {
+    let mut nodes: Vec<_> = (0..picks).map(|_| caller.pick(module).node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+fn push_is_acknowledged_only_after_every_core_picks_from_it(io: IoChoice) {
+    let house = House::ready(io);
+    let modules = [module_of(0, 0), module_of(1, 0)];
+    let mut callers = [house.caller_of(0), house.caller_of(1)];
+    for module in modules {
+        house.dns().put(module, &["10.0.0.1:80"]);
+        callers[0].register(module, 10_000);
+    }
+    for round in 2..=200u32 {
+        let addr = format!("10.0.0.{round}:80");
+        for module in modules {
+            let version = house.dns().put(module, &[&addr]);
+            house.dns().wait_ack(module, version);
+            for caller in &mut callers {
+                let picked = caller.pick(module);
+                assert_eq!((picked.node, picked.version), (node(&addr), version));
+            }
+        }
+    }
+}
+
+fn delta_changes_the_route_like_the_whole_would(io: IoChoice) {
+    let house = House::ready(io);
+    house.dns().state().deltas = true;
+    let (module, mut caller) = (module_of(1, 0), house.caller_of(0));
+    let all: Vec<String> = (1..=20).map(|last| format!("10.0.0.{last}:80")).collect();
+    let some = |range: std::ops::Range<usize>| all[range].iter().map(String::as_str).collect::<Vec<_>>();
+    house.dns().put(module, &some(0..18));
+    caller.register(module, 10_000);
+    for range in [0..19, 2..20, 1..17] {
+        let version = house.dns().put(module, &some(range.clone()));
+        house.dns().wait_ack(module, version);
+        let wanted: Vec<_> = some(range).into_iter().map(node).collect();
+        assert_eq!(picked(&mut caller, module, 20), wanted);
+    }
+}
+
+fn route_that_went_away_is_not_found(io: IoChoice) {
+    let house = House::ready(io);
+    let (module, mut caller) = (module_of(1, 0), house.caller_of(0));
+    house.dns().put(module, &["10.0.0.1:80"]);
+    caller.register(module, 10_000);
+    let version = house.dns().put(module, &[]);
+    house.dns().wait_ack(module, version);
+    assert_eq!(caller.pick_within(module, 10_000).status, Status::NotFound);
+    assert_eq!(caller.route(module, 0).0.status, Status::NotFound);
+}
+
+fn lost_push_is_repaired_by_the_digest(io: IoChoice) {
+    let mut house = House::new(io);
+    house.config.digest_interval_s = 1;
+    house.start();
+    let (module, mut caller) = (module_of(0, 0), house.caller());
+    house.dns().put(module, &["10.0.0.1:80"]);
+    caller.register(module, 10_000);
+    house.dns().state().mute = true;
+    let version = house.dns().put(module, &["10.0.0.2:80"]);
+    house.dns().wait_ack(module, version);
+    assert!(house.dns().state().digests > 0);
+    assert_eq!(caller.pick(module).node, node("10.0.0.2:80"));
+}
+
+fn change_made_while_dns_was_away_is_learnt_after_it(io: IoChoice) {
+    let house = House::ready(io);
+    let (module, mut caller) = (module_of(0, 0), house.caller());
+    house.dns().put(module, &["10.0.0.1:80"]);
+    caller.register(module, 10_000);
+    house.dns().state().mute = true;
+    let version = house.dns().put(module, &["10.0.0.2:80"]);
+    house.dns().state().mute = false;
+    house.dns().cut();
+    house.dns().wait_ack(module, version);
+    assert_eq!(caller.pick(module).node, node("10.0.0.2:80"));
+}
+
+fn many_nodes(count: u32) -> Vec<NodeAddr> {
+    (0..count)
+        .map(|number| NodeAddr::from_ipv4_number(0x0a00_0001 + number, 80))
+        .collect()
+}
+
+fn route_of_many_pages_is_whole(io: IoChoice) {
+    let house = House::ready(io);
+    for core in [0, 1] {
+        let (module, mut caller) = (module_of(core, 0), house.caller_of(0));
+        house.dns().put_route(module, many_nodes(10_000));
+        let (first, route) = caller.route(module, 10_000);
+        assert_eq!((first.status, first.total), (Status::Ok, 10_000));
+        assert_eq!(first.hash, route.content_hash());
+        assert_eq!(picked(&mut caller, module, 10_000).len(), 10_000);
+    }
+}
+
+fn many_long_routes_asked_for_at_once_are_all_answered(io: IoChoice) {
+    const QUESTIONS: u32 = 100;
+    let house = House::ready(io);
+    let modules = [module_of(0, 0), module_of(1, 0)];
+    let mut caller = house.caller_of(0);
+    for module in modules {
+        house.dns().put_route(module, many_nodes(5_000));
+        caller.register(module, 10_000);
+    }
+    // Twelve megabytes of answers: more than the agent lets stand for one caller.
+    for question in 0..QUESTIONS {
+        let module = modules[question as usize % 2];
+        caller.send(&GetRoute {
+            module,
+            deadline_ms: 0,
+        });
+    }
+    let mut nodes = 0;
+    while nodes < QUESTIONS as usize * 5_000 {
+        let page: RoutePage = caller.receive().expect("a page").decode();
+        assert_eq!(page.status, Status::Ok);
+        nodes += page.nodes.len();
+    }
+    eventually("nothing waits", || house.agent().stats().connections() == 1);
+    caller.ping();
+}

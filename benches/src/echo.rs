@@ -1,0 +1,37 @@
+//! Servers that take the bytes of a pick and give back the bytes of an answer, and do nothing between: the floors
+//! beside which a service stands.
+
+pub mod blocking;
+pub mod pooled;
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Where to listen, and how bytes move.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EchoTask {
+    /// The Unix socket.
+    pub socket: PathBuf,
+    /// The pool's way to move bytes; the blocking echo has none.
+    pub io: Io,
+}
+
+/// The pool's ways to move bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Io {
+    /// `io_uring`.
+    Uring,
+    /// `epoll`.
+    Epoll,
+}
+
+impl Io {
+    /// The word for it in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uring => "uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}

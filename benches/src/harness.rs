@@ -1,0 +1,173 @@
+//! One run: what it was asked for, where it happens, and what came out so far.
+
+use crate::arguments::Options;
+use crate::child::Child;
+use crate::echo::{EchoTask, Io};
+use crate::error::{BenchError, Doing};
+use crate::exchange::Ask;
+use crate::load::Target;
+use crate::machine::Processors;
+use crate::measure;
+use crate::results::{Results, Row, Unit};
+use crate::role;
+use crate::spread::Spread;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Harness {
+    options: Options,
+    /// Who runs where.
+    pub processors: Processors,
+    results: Results,
+    folder: TempDir,
+    sockets: u32,
+}
+
+/// A server that was started, and how it is asked.
+#[derive(Debug)]
+pub struct Server {
+    /// Its process.
+    pub child: Child,
+    /// How a load reaches it.
+    pub target: Target,
+}
+
+/// Measures all that was asked for, prints the table and writes the file.
+///
+/// # Errors
+/// A measurement failed (the others were made and printed all the same), or there is none of that name.
+pub fn run(options: Options) -> Result<(), BenchError> {
+    let started = Instant::now();
+    let mut harness = Harness::new(options)?;
+    if harness.processors.are_shared() {
+        eprintln!("mesh: one processor serves and asks; times are those of that");
+    }
+    let mut failed = None;
+    for table in measure::TABLES {
+        if table.names.iter().any(|name| harness.wants(name)) {
+            eprintln!("mesh: {:>5.1} s {}", started.elapsed().as_secs_f64(), table.what);
+            if let Err(error) = (table.measure)(&mut harness) {
+                eprintln!("mesh: {}: {error}", table.what);
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(prefix) = harness.options.only.clone() {
+        harness.results.keep(&prefix);
+    }
+    print!("{}", harness.results.to_text());
+    match failed {
+        Some(error) => Err(error),
+        None if harness.results.is_empty() => Err(BenchError::Usage("no result has such a name".to_owned())),
+        None => {
+            let path = harness.results.write()?;
+            println!(
+                "written to {} after {:.1} s",
+                path.display(),
+                started.elapsed().as_secs_f64()
+            );
+            Ok(())
+        }
+    }
+}
+
+impl Harness {
+    fn new(options: Options) -> Result<Self, BenchError> {
+        Ok(Self {
+            options,
+            processors: Processors::choose(),
+            results: Results::default(),
+            folder: tempfile::tempdir().doing("make a folder")?,
+            sockets: 0,
+        })
+    }
+
+    /// Whether a result is asked for. `name` may be the beginning of names, ended by a dot.
+    pub fn wants(&self, name: &str) -> bool {
+        let Some(prefix) = &self.options.only else {
+            return true;
+        };
+        name.starts_with(prefix.as_str()) || (name.ends_with('.') && prefix.starts_with(name))
+    }
+
+    /// How often a comparison is made: both sides in turn, so that what disturbs the machine disturbs both.
+    pub fn rounds(&self, quick: usize) -> usize {
+        if self.options.quick { quick } else { 3 * quick }
+    }
+
+    /// How long one side of one round asks, in seconds.
+    pub fn seconds(&self) -> f64 {
+        if self.options.quick { 0.2 } else { 0.6 }
+    }
+
+    /// The same as a time.
+    pub fn slice(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds())
+    }
+
+    /// A folder that is removed with the run.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path for a socket that nobody has used.
+    pub fn socket(&mut self) -> PathBuf {
+        self.sockets += 1;
+        self.folder.path().join(format!("{}.sock", self.sockets))
+    }
+
+    /// Starts one of the echoes.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn echo(&mut self, role: &str, io: Io) -> Result<Server, BenchError> {
+        let socket = self.socket();
+        let task = EchoTask {
+            socket: socket.clone(),
+            io,
+        };
+        let mut child = Child::start(role, self.processors.serving, &task)?;
+        child.line(Duration::ZERO)?;
+        let target = Target {
+            socket,
+            process: child.id(),
+            is_agent: false,
+            ask: Ask::Pick,
+        };
+        Ok(Server { child, target })
+    }
+
+    /// Starts the pool's echo.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn pooled_echo(&mut self, io: Io) -> Result<Server, BenchError> {
+        self.echo(role::ECHO_POOLED, io)
+    }
+
+    /// Adds a result of several runs.
+    ///
+    /// # Errors
+    /// There were none.
+    pub fn push(
+        &mut self,
+        name: impl Into<String>,
+        unit: Unit,
+        runs: impl IntoIterator<Item = f64>,
+        beside: Option<&str>,
+    ) -> Result<(), BenchError> {
+        let name = name.into();
+        let spread =
+            Spread::of(runs).ok_or_else(|| BenchError::Answer(format!("{name}: nothing was measured")))?;
+        self.results.push(Row {
+            name,
+            unit,
+            spread,
+            beside: beside.map(str::to_owned),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! One caller with one question outstanding: how long an answer takes.
+
+use super::{Target, module};
+use crate::error::{BenchError, Doing};
+use crate::exchange::{Exchange, NODE_BYTES};
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// Whom to ask, for how long.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LatencyTask {
+    /// Whom.
+    pub target: Target,
+    /// How long, after a tenth of that to warm up.
+    pub seconds: f64,
+}
+
+/// Times of answers, in nanoseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Latencies {
+    /// The median.
+    pub p50: f64,
+    /// 99 of 100 are faster.
+    pub p99: f64,
+    /// 999 of 1,000 are faster.
+    pub p999: f64,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// Asks and times.
+///
+/// # Errors
+/// The server does not answer as it should.
+pub fn run(task: &LatencyTask) -> Result<Latencies, BenchError> {
+    let mut stream = task.target.connect(0)?;
+    let exchange = Exchange::new(task.target.ask, module(0))?;
+    let mut out = Vec::new();
+    exchange.begin(&mut out);
+    let time = Duration::from_secs_f64(task.seconds);
+    ask_for(&mut stream, &exchange, &mut out, time / 10, |_| {})?;
+    let mut times = Histogram::<u64>::new(3).map_err(|error| BenchError::Answer(error.to_string()))?;
+    ask_for(&mut stream, &exchange, &mut out, time, |ns| {
+        times.saturating_record(ns);
+    })?;
+    Ok(Latencies {
+        p50: times.value_at_quantile(0.5) as f64,
+        p99: times.value_at_quantile(0.99) as f64,
+        p999: times.value_at_quantile(0.999) as f64,
+        count: times.len(),
+    })
+}
+
+fn ask_for(
+    stream: &mut UnixStream,
+    exchange: &Exchange,
+    out: &mut Vec<u8>,
+    time: Duration,
+    mut each: impl FnMut(u64),
+) -> Result<(), BenchError> {
+    let mut answer = [0; NODE_BYTES];
+    let started = Instant::now();
+    loop {
+        let asked = Instant::now();
+        stream.write_all(out).doing("ask")?;
+        stream.read_exact(&mut answer).doing("take an answer")?;
+        let answered = Instant::now();
+        each((answered - asked).as_nanos() as u64);
+        out.clear();
+        exchange.follow(&answer, out)?;
+        if answered - started >= time {
+            return Ok(());
+        }
+    }
+}

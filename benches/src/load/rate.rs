@@ -1,0 +1,107 @@
+//! Many callers, each with a number of questions outstanding: what an answer costs the server.
+//!
+//! A carousel: take the answers of one connection, ask on it again, go on to the next. Every connection but the one at
+//! hand has its questions outstanding, and the load makes two system calls for each round of a connection.
+
+use super::{Target, module};
+use crate::cpu;
+use crate::error::{BenchError, Doing};
+use crate::exchange::{Exchange, NODE_BYTES};
+use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+/// Whom to ask, how, for how long.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RateTask {
+    /// Whom.
+    pub target: Target,
+    /// Callers.
+    pub connections: u32,
+    /// Questions outstanding on each.
+    pub outstanding: u32,
+    /// How long, after a tenth of that to warm up.
+    pub seconds: f64,
+}
+
+/// What was answered, and what it cost.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Rate {
+    /// Answers.
+    pub answers: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Processor time that the server used meanwhile.
+    pub server_seconds: f64,
+}
+
+/// One caller.
+struct Caller {
+    stream: UnixStream,
+    exchange: Exchange,
+}
+
+impl Rate {
+    /// Answers in a second of the server's processor time.
+    pub fn per_core_s(&self) -> f64 {
+        self.answers as f64 / self.server_seconds
+    }
+
+    /// The server's processor time for an answer, in nanoseconds.
+    pub fn ns_each(&self) -> f64 {
+        self.server_seconds * 1e9 / self.answers as f64
+    }
+}
+
+/// Asks and counts.
+///
+/// # Errors
+/// The server does not answer as it should.
+pub fn run(task: &RateTask) -> Result<Rate, BenchError> {
+    let mut callers = Vec::new();
+    let mut out = Vec::new();
+    for number in 0..task.connections {
+        let stream = task.target.connect(number)?;
+        let exchange = Exchange::new(task.target.ask, module(number))?;
+        out.clear();
+        for _ in 0..task.outstanding {
+            exchange.begin(&mut out);
+        }
+        callers.push(Caller { stream, exchange });
+        callers[number as usize].stream.write_all(&out).doing("ask")?;
+    }
+    let mut answers = vec![0; task.outstanding as usize * NODE_BYTES];
+    let mut turn_for = |time: Duration| -> Result<(u64, Duration), BenchError> {
+        let (started, mut rounds) = (Instant::now(), 0);
+        while started.elapsed() < time {
+            for caller in &mut callers {
+                caller.round(&mut answers, &mut out)?;
+            }
+            rounds += 1;
+        }
+        Ok((rounds, started.elapsed()))
+    };
+    let time = Duration::from_secs_f64(task.seconds);
+    turn_for(time / 10)?;
+    let used = cpu::used_ns(task.target.process)?;
+    let (rounds, took) = turn_for(time)?;
+    let used = cpu::used_ns(task.target.process)? - used;
+    Ok(Rate {
+        answers: rounds * u64::from(task.connections) * u64::from(task.outstanding),
+        seconds: took.as_secs_f64(),
+        server_seconds: used as f64 / 1e9,
+    })
+}
+
+impl Caller {
+    /// Takes the answers that are outstanding and asks as many questions again.
+    fn round(&mut self, answers: &mut [u8], out: &mut Vec<u8>) -> Result<(), BenchError> {
+        self.stream.read_exact(answers).doing("take answers")?;
+        out.clear();
+        for answer in answers.chunks_exact(NODE_BYTES) {
+            self.exchange.follow(answer, out)?;
+        }
+        self.stream.write_all(out).doing("ask")
+    }
+}

@@ -1,0 +1,34 @@
+//! What is measured: tables of results, in the order in which they are made. Names and meanings stand in
+//! `docs/MEASURED.md`.
+
+mod buffers;
+mod latency;
+mod push;
+mod rates;
+mod record;
+mod start;
+
+use crate::error::BenchError;
+use crate::harness::Harness;
+
+/// Results that are measured together.
+#[derive(Debug)]
+pub struct Table {
+    /// What it is, for whoever waits.
+    pub what: &'static str,
+    /// Its results' names; one that ends with a dot stands for all that begin so.
+    pub names: &'static [&'static str],
+    /// Makes them.
+    pub measure: fn(&mut Harness) -> Result<(), BenchError>,
+}
+
+/// All tables.
+pub const TABLES: &[Table] = &[
+    buffers::TABLE,
+    latency::TABLE,
+    rates::TABLE,
+    rates::TWINS,
+    start::TABLE,
+    push::TABLE,
+    record::TABLE,
+];

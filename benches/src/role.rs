@@ -1,0 +1,72 @@
+//! What a process that the harness started can be.
+
+use crate::arguments::RoleCall;
+use crate::error::BenchError;
+use crate::{child, echo, load, machine};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// A blocking echo on a Unix socket: [`echo::blocking`].
+pub const ECHO_BLOCKING: &str = "echo-blocking";
+/// An echo on the pool, ring or epoll: [`echo::pooled`].
+pub const ECHO_POOLED: &str = "echo-pooled";
+/// One caller, one question outstanding, every answer timed: [`load::latency`].
+pub const LOAD_LATENCY: &str = "load-latency";
+/// Many callers, as fast as the server answers: [`load::rate`].
+pub const LOAD_RATE: &str = "load-rate";
+/// The `lars` command: any service.
+pub const LARS: &str = "lars";
+
+/// Is what the call says until that is done.
+pub fn run(call: &RoleCall) -> ExitCode {
+    child::end_with_the_harness();
+    if !machine::pin(call.processor) {
+        eprintln!(
+            "mesh: {} cannot run on processor {} alone",
+            call.role, call.processor
+        );
+    }
+    let done = match call.role.as_str() {
+        ECHO_BLOCKING => task(call).and_then(|task| echo::blocking::run(&task)),
+        ECHO_POOLED => task(call).and_then(|task| echo::pooled::run(&task)),
+        LOAD_LATENCY => task(call)
+            .and_then(|task| load::latency::run(&task))
+            .and_then(|done| say(&done)),
+        LOAD_RATE => task(call)
+            .and_then(|task| load::rate::run(&task))
+            .and_then(|done| say(&done)),
+        LARS => {
+            return match task::<Vec<OsString>>(call) {
+                Ok(arguments) => lars_console::cli::run(arguments),
+                Err(error) => failed(call, &error),
+            };
+        }
+        other => Err(BenchError::Usage(format!("there is no role '{other}'"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(call, &error),
+    }
+}
+
+fn task<T: DeserializeOwned>(call: &RoleCall) -> Result<T, BenchError> {
+    serde_json::from_str(&call.task)
+        .map_err(|error| BenchError::Usage(format!("task of {}: {error}", call.role)))
+}
+
+/// Prints one line that the harness waits for.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn say(value: &impl Serialize) -> Result<(), BenchError> {
+    let line = serde_json::to_string(value).map_err(|error| BenchError::Answer(error.to_string()))?;
+    println!("{line}");
+    Ok(())
+}
+
+fn failed(call: &RoleCall, error: &BenchError) -> ExitCode {
+    eprintln!("mesh: {}: {error}", call.role);
+    ExitCode::FAILURE
+}

@@ -1,0 +1,145 @@
+//! The real services, each in a process of its own, as an operator would run them.
+
+use crate::child::Child;
+use crate::echo::Io;
+use crate::error::{BenchError, Doing};
+use crate::exchange::Ask;
+use crate::harness::{Harness, Server};
+use crate::load::{self, Target};
+use crate::role;
+use lars_client::Endpoint;
+use lars_client::admin::{Admin, RouteEdit, RouteRow};
+use lars_wire::bounds::WEIGHT_DEFAULT;
+use lars_wire::{ModuleId, NodeAddr, NodeState};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Nodes of each module that a load asks about.
+const NODES: u32 = 10;
+
+/// dns and report on a store of their own, and room for agents.
+#[derive(Debug)]
+pub struct Services {
+    /// Where dns listens.
+    pub dns: String,
+    /// Where report listens.
+    pub report: String,
+    // Held so that they run, on their store, for as long as this.
+    _processes: [Child; 2],
+    _folder: TempDir,
+}
+
+impl Services {
+    /// Starts dns and report beside the loads, and stores the routes that loads ask about.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub fn start(harness: &mut Harness) -> Result<Self, BenchError> {
+        let folder = tempfile::tempdir_in(harness.folder()).doing("make a folder")?;
+        let store = folder.path().join("lars.sqlite");
+        let section = |name: &str| {
+            format!(
+                "[{name}]\nlisten = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'\ncores = 1\n[store]\nsqlite_path = '{}'\n",
+                store.display()
+            )
+        };
+        let (dns_process, dns) = start(harness, "dns", harness.processors.asking, &section("dns"))?;
+        let (report_process, report) =
+            start(harness, "report", harness.processors.asking, &section("report"))?;
+        let services = Self {
+            dns,
+            report,
+            _processes: [dns_process, report_process],
+            _folder: folder,
+        };
+        let mut edits = Vec::new();
+        for module in (0..load::MODULES).map(load::module) {
+            edits.extend((0..NODES).map(|number| RouteEdit::Put(row(module, number))));
+        }
+        services.edit(edits)?;
+        Ok(services)
+    }
+
+    /// Starts an agent that has nothing on disk; returns when it listens.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn agent(&self, harness: &mut Harness, io: Io) -> Result<Server, BenchError> {
+        let socket = harness.socket();
+        let config = self.agent_config(&socket, io);
+        let (child, _) = start(harness, "agent", harness.processors.serving, &config)?;
+        let target = Target {
+            socket,
+            process: child.id(),
+            is_agent: true,
+            ask: Ask::Pick,
+        };
+        Ok(Server { child, target })
+    }
+
+    /// Changes routes through dns.
+    ///
+    /// # Errors
+    /// dns does not do so.
+    pub fn edit(&self, edits: Vec<RouteEdit>) -> Result<(), BenchError> {
+        let failed = |error: lars_client::ClientError| BenchError::Answer(error.to_string());
+        let mut admin = Admin::connect(&Endpoint::Tcp(self.dns.clone())).map_err(failed)?;
+        admin.edit_routes(edits).map_err(failed).map(drop)
+    }
+
+    fn agent_config(&self, socket: &Path, io: Io) -> String {
+        format!(
+            "[agent]\nsocket = '{socket}'\nroutes_path = '{socket}.routes'\nio = '{io}'\ncores = 1\n\
+             admin_listen = '127.0.0.1:0'\ndns = ['{dns}']\nreport = ['{report}']\n[policy]\nname = 'classic'\n",
+            socket = socket.display(),
+            io = io.name(),
+            dns = self.dns,
+            report = self.report,
+        )
+    }
+}
+
+/// Node `number` of a module, as a row of the store.
+pub fn row(module: ModuleId, number: u32) -> RouteRow {
+    RouteRow {
+        module,
+        node: node(number),
+        weight: WEIGHT_DEFAULT,
+        state: NodeState::Serving,
+        zone: String::new(),
+    }
+}
+
+/// The address of node `number`; nobody ever calls it.
+pub fn node(number: u32) -> NodeAddr {
+    NodeAddr::from_ipv4_number(0x0a00_0001 + number, 7777)
+}
+
+/// Starts `lars SERVICE --config FILE`; returns when it says where it listens, with what it says.
+fn start(
+    harness: &Harness,
+    service: &str,
+    processor: usize,
+    config: &str,
+) -> Result<(Child, String), BenchError> {
+    let path = config_path(harness.folder(), service);
+    fs::write(&path, config).doing("write a configuration")?;
+    let command = ["lars", service, "--config", &path.to_string_lossy()].map(str::to_owned);
+    let mut child = Child::start(role::LARS, processor, &command)?;
+    let line = child.line(Duration::ZERO)?;
+    let place = line
+        .strip_prefix("listening: ")
+        .and_then(|rest| rest.strip_prefix(service));
+    match place.and_then(|rest| rest.trim_start().split(',').next()) {
+        Some(place) => Ok((child, place.to_owned())),
+        None => Err(BenchError::Answer(format!(
+            "{service} says '{line}' instead of where it listens"
+        ))),
+    }
+}
+
+fn config_path(folder: &Path, service: &str) -> PathBuf {
+    folder.join(format!("{service}.toml"))
+}

@@ -1,0 +1,368 @@
+//! The control thread: owns the store, looks at it, stores edits, tells every core what changed, and answers an edit
+//! when its pushes are acknowledged.
+
+mod outbox;
+
+use crate::config::DnsConfig;
+use crate::confirmations::Settled;
+use crate::keeper::{Keeper, Looked};
+use crate::mail::{EditRequest, EditUnderWay, Mail, Word};
+use crate::publication::{EditId, Publication};
+use crate::stats::Counts;
+use bytes::Bytes;
+use lars_pool::mail::Mailer;
+use lars_store::routes::{EditDone, RouteStore};
+use lars_store::{AnyStore, StoreConfig, StoreError};
+use lars_wire::admin::{Edited, Reason, Refusal, bounded_text};
+use lars_wire::{Message, codec};
+use outbox::Outbox;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How long an edit's answer waits for the acknowledgements of its pushes.
+pub(crate) const CONFIRM_MAX: Duration = Duration::from_millis(300);
+/// A core that has not said its word about an edit by then is stuck; the edit is answered without it.
+const CORES_MAX_DELAY: Duration = Duration::from_secs(1);
+/// Waits between tries to reach a store that is away: doubled from the first to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LAST: Duration = Duration::from_secs(5);
+/// How often old change rows are deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
+/// How often mail for a core with a full queue is tried again.
+const OUTBOX_RETRY: Duration = Duration::from_millis(1);
+
+/// What the control thread is made from.
+pub(crate) struct ControlParts {
+    pub(crate) config: DnsConfig,
+    pub(crate) store: StoreConfig,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) mailers: Vec<Mailer<Mail>>,
+    pub(crate) edits: mpsc::Receiver<EditRequest>,
+    pub(crate) words: mpsc::UnboundedReceiver<Word>,
+    /// Told how the first try to open the store ended.
+    pub(crate) opened: std_mpsc::SyncSender<Result<(), StoreError>>,
+    /// Seeds the jitter of the back-off.
+    pub(crate) seed: u64,
+}
+
+/// The control thread's state.
+pub(crate) struct Control {
+    parts: ControlParts,
+    keeper: Keeper,
+    store: Option<AnyStore>,
+    outbox: Outbox,
+    under_way: Vec<(EditUnderWay, EditDone, Instant)>,
+    edits: u64,
+    /// The wait before the next try to reach the store; none while it is there.
+    retry: Option<Duration>,
+    random: fastrand::Rng,
+    next_look: Instant,
+    next_prune: Instant,
+    started: Instant,
+}
+
+impl Control {
+    pub(crate) fn new(mut parts: ControlParts, now: Instant) -> Self {
+        let keeper = Keeper::new(Arc::clone(&parts.counts.catalog), parts.config.poll_interval());
+        let outbox = Outbox::new(std::mem::take(&mut parts.mailers));
+        Self {
+            keeper,
+            store: None,
+            outbox,
+            under_way: Vec::new(),
+            edits: 0,
+            retry: None,
+            random: fastrand::Rng::with_seed(parts.seed),
+            next_look: now,
+            next_prune: now + PRUNE_INTERVAL,
+            started: now,
+            parts,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            self.outbox.retry();
+            self.answer_overdue(now);
+            if now >= self.next_look {
+                self.look(now).await;
+            }
+            let wake = tokio::time::sleep_until(self.wake(now).into());
+            tokio::select! {
+                biased;
+                word = self.parts.words.recv() => match word {
+                    Some(Word::Settled(settled)) => self.settled(settled),
+                    Some(Word::Stop) | None => return,
+                },
+                request = self.parts.edits.recv() => match request {
+                    Some(request) => self.edit(request).await,
+                    None => return,
+                },
+                () = wake => {}
+            }
+        }
+    }
+
+    fn wake(&self, now: Instant) -> Instant {
+        let overdue = self.under_way.iter().map(|under_way| under_way.2);
+        let mail = self.outbox.is_behind().then(|| now + OUTBOX_RETRY);
+        overdue.chain(mail).chain([self.next_look]).min().unwrap_or(now)
+    }
+
+    /// One step of the keeper, or a try to reach the store.
+    async fn look(&mut self, now: Instant) {
+        let looked = match self.take_store().await {
+            Ok(mut store) => {
+                let looked = self.keeper.look(&mut store).await;
+                self.store = Some(store);
+                looked
+            }
+            Err(error) => Err(error),
+        };
+        self.publish(None);
+        let counts = &self.parts.counts.control;
+        counts.looks.add(1);
+        counts.look_last_us.set(now.elapsed().as_micros() as u64);
+        match looked {
+            Ok(looked) => {
+                self.store_answered();
+                if looked == Looked::Loaded {
+                    self.loaded();
+                }
+                let interval = self.parts.config.poll_interval();
+                let due = if looked == Looked::Busy {
+                    now
+                } else {
+                    now + interval
+                };
+                self.next_look = due.max(Instant::now());
+                if looked != Looked::Busy && now >= self.next_prune {
+                    self.prune(now).await;
+                }
+            }
+            Err(error) => self.store_failed(now, &error),
+        }
+    }
+
+    async fn take_store(&mut self) -> Result<AnyStore, StoreError> {
+        if let Some(store) = self.store.take() {
+            return Ok(store);
+        }
+        let opened = AnyStore::open(&self.parts.store).await;
+        let outcome = opened.as_ref().map(|_| ()).map_err(copy);
+        // Only the first is listened to.
+        let _ = self.parts.opened.try_send(outcome);
+        let store = opened?;
+        let name = store.describe();
+        self.parts.counts.tell_store(|sight| sight.name = name);
+        Ok(store)
+    }
+
+    fn loaded(&mut self) {
+        let (counts, catalog) = (&self.parts.counts, &self.parts.counts.catalog);
+        counts
+            .control
+            .load_ms
+            .set(self.started.elapsed().as_millis() as u64);
+        tracing::info!(
+            modules = catalog.modules(),
+            nodes = catalog.nodes(),
+            "loaded the routes"
+        );
+        self.outbox.send_all(&Mail::Loaded);
+    }
+
+    fn store_answered(&mut self) {
+        let counts = &self.parts.counts;
+        if self.retry.take().is_some() {
+            tracing::info!("the store is back");
+        }
+        counts.control.store_up.set(1);
+        counts.control.comparisons.set(self.keeper.comparisons());
+        let (bad, example) = self.keeper.bad_rows();
+        if bad != counts.control.bad_rows.get() {
+            counts.control.bad_rows.set(bad);
+            tracing::warn!(bad, example, "rows of the store that cannot be served");
+        }
+        let (held, waiting) = self.keeper.held();
+        let told = match (held, waiting) {
+            (0, _) => String::new(),
+            (_, 0) => {
+                format!("{held} modules lost nodes unannounced; published when the store is seen so again")
+            }
+            (_, waiting) => format!(
+                "{waiting} modules are gone from the store at once, more than half of all: their last routes are \
+                 served until the rows are back, or until dns is restarted to take the store as it is"
+            ),
+        };
+        counts.control.modules_held.set(held);
+        let version = self.keeper.version();
+        let mut is_news = false;
+        counts.tell_store(|sight| {
+            sight.error.clear();
+            sight.version = version;
+            is_news = sight.held != told;
+            sight.held.clone_from(&told);
+        });
+        if is_news && waiting > 0 {
+            tracing::error!(told, "held back");
+        } else if is_news && held > 0 {
+            tracing::warn!(told, "held back");
+        }
+    }
+
+    fn store_failed(&mut self, now: Instant, error: &StoreError) {
+        let counts = &self.parts.counts;
+        counts.control.store_errors.add(1);
+        counts.control.store_up.set(0);
+        let text = bounded_text(error.to_string());
+        counts.tell_store(|sight| sight.error.clone_from(&text));
+        if self.retry.is_none() {
+            tracing::error!(text, "the store does not answer; the last routes are served");
+        }
+        let wait = self.retry.map_or(RETRY_FIRST, |wait| (wait * 2).min(RETRY_LAST));
+        self.retry = Some(wait);
+        self.store = None;
+        self.next_look = now + wait.mul_f64(self.random.f64().mul_add(0.5, 0.75));
+    }
+
+    async fn prune(&mut self, now: Instant) {
+        self.next_prune = now + PRUNE_INTERVAL;
+        if !self.parts.config.prune_changes {
+            return;
+        }
+        let Some(store) = &mut self.store else { return };
+        match store.prune_changes().await {
+            Ok(pruned) => self.parts.counts.control.changes_pruned.add(pruned),
+            Err(error) => tracing::warn!(%error, "old change rows were not deleted; tried again in a minute"),
+        }
+    }
+
+    /// Pushes what the keeper changed.
+    fn publish(&mut self, edit: Option<(EditId, Instant)>) -> bool {
+        let changes = self.keeper.take_changes();
+        if changes.is_empty() {
+            return false;
+        }
+        self.parts.counts.control.changes.add(changes.len() as u64);
+        self.outbox
+            .send_all(&Mail::Published(Arc::new(Publication { changes, edit })));
+        true
+    }
+
+    async fn edit(&mut self, request: EditRequest) {
+        let EditRequest { asker, edits } = request;
+        // What others changed is pushed under no edit's name.
+        self.publish(None);
+        let outcome = match &mut self.store {
+            Some(store) if self.parts.counts.catalog.is_loaded() => self.keeper.edit(store, &edits).await,
+            _ => Err(StoreError::Away(
+                "it cannot be reached now, nothing was changed; ask again".to_owned(),
+            )),
+        };
+        let now = Instant::now();
+        self.edits += 1;
+        let edit = EditId(self.edits);
+        let pushed = self.publish(Some((edit, now + CONFIRM_MAX)));
+        match outcome {
+            Ok(done) => {
+                self.parts.counts.control.edits.add(1);
+                let cores_left = if pushed { self.outbox.cores() } else { 0 };
+                let under_way = EditUnderWay {
+                    edit,
+                    asker,
+                    cores_left,
+                    unconfirmed: 0,
+                };
+                if pushed {
+                    self.under_way.push((under_way, done, now + CORES_MAX_DELAY));
+                } else {
+                    self.answer_edit(&under_way, &done);
+                }
+            }
+            Err(error) => {
+                let (reason, close) = match error {
+                    StoreError::Refused(_) => (Reason::Malformed, true),
+                    StoreError::Away(_) | StoreError::Unfit(_) => (Reason::Unavailable, false),
+                };
+                let refusal = Refusal {
+                    reason,
+                    text: bounded_text(error.to_string()),
+                };
+                self.answer(&refusal, &asker, close);
+            }
+        }
+    }
+
+    /// A core said its word about an edit.
+    fn settled(&mut self, settled: Settled) {
+        let is_it = |under_way: &(EditUnderWay, EditDone, Instant)| under_way.0.edit == settled.edit;
+        let Some(place) = self.under_way.iter().position(is_it) else {
+            return;
+        };
+        let under_way = &mut self.under_way[place].0;
+        under_way.cores_left -= 1;
+        under_way.unconfirmed += settled.unconfirmed;
+        if under_way.cores_left == 0 {
+            let (under_way, done, _) = self.under_way.swap_remove(place);
+            self.answer_edit(&under_way, &done);
+        }
+    }
+
+    fn answer_overdue(&mut self, now: Instant) {
+        while let Some(place) = self.under_way.iter().position(|under_way| under_way.2 <= now) {
+            let (under_way, done, _) = self.under_way.swap_remove(place);
+            self.answer_edit(&under_way, &done);
+        }
+    }
+
+    fn answer_edit(&mut self, under_way: &EditUnderWay, done: &EditDone) {
+        let unconfirmed = under_way.unconfirmed;
+        self.parts
+            .counts
+            .control
+            .edits_unconfirmed
+            .add(u64::from(unconfirmed > 0));
+        let EditDone {
+            put,
+            removed,
+            version,
+        } = *done;
+        self.answer(
+            &Edited {
+                put,
+                removed,
+                version,
+                unconfirmed,
+            },
+            &under_way.asker,
+            false,
+        );
+    }
+
+    fn answer<M: Message>(&mut self, message: &M, asker: &crate::mail::Asker, close: bool) {
+        let mut frame = Vec::new();
+        codec::append(message, asker.sequence, &mut frame).expect("an answer keeps its bounds");
+        let (connection, frame) = (asker.connection, Bytes::from(frame));
+        self.outbox.send(
+            asker.core,
+            Mail::Answer {
+                connection,
+                frame,
+                close,
+            },
+        );
+    }
+}
+
+/// An error twice: for the log, and for who started the service.
+fn copy(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Away(text) => StoreError::Away(text.clone()),
+        StoreError::Unfit(text) => StoreError::Unfit(text.clone()),
+        StoreError::Refused(text) => StoreError::Refused(text.clone()),
+    }
+}

@@ -1,0 +1,238 @@
+//! One core of dns: bytes to frames, frames to answers, changes to pushes. The pool's [`Handler`]; what it does stands
+//! in the files beside it.
+
+mod answers;
+mod connection;
+mod pushes;
+mod questions;
+
+use crate::catalog::{Catalog, PageCutter, VERSION_LOADED};
+use crate::confirmations::{Confirmations, Settled};
+use crate::mail::{EditRequest, Mail, Word};
+use crate::stats::{CoreCounts, Counts};
+use crate::subscriptions::Subscriptions;
+use connection::Connection;
+use lars_pool::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Seldom, Turn};
+use lars_wire::admin::{Reason, Refusal, bounded_text};
+use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES, NODES_MAX, ZONE_BYTES_MAX};
+use lars_wire::{CodecError, FrameError, Message, codec};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Frames of one connection that are handled in a turn before others have theirs.
+const FRAMES_PER_TURN_MAX: usize = 256;
+/// No answer is longer: the largest route, every node in a zone of its own, and its pages' heads. A question is
+/// looked at only while so much more fits the out-queue.
+const ANSWER_BYTES_MAX: usize = NODES_MAX * (23 + 8 + ZONE_BYTES_MAX) + 65 * 128;
+/// How often those who read slowly are looked at again while routes are owed to them.
+const OWED_RETRY: Duration = Duration::from_millis(5);
+
+const _: () = assert!(ANSWER_BYTES_MAX > FRAME_BYTES_MAX);
+
+/// Why a connection's frames are handled no further in this turn.
+#[derive(Debug)]
+enum Stop {
+    /// There is no room for another answer: show the rest again when the peer has read.
+    Later,
+    /// The peer broke the rules: it is told, and its connection closed.
+    Refuse(Reason, String),
+}
+
+impl From<FrameError> for Stop {
+    fn from(error: FrameError) -> Self {
+        let reason = match error {
+            FrameError::Version { .. } => Reason::Version,
+            _ => Reason::Malformed,
+        };
+        Self::Refuse(reason, error.to_string())
+    }
+}
+
+impl From<CodecError> for Stop {
+    fn from(error: CodecError) -> Self {
+        Self::Refuse(Reason::Malformed, error.to_string())
+    }
+}
+
+/// What a core is made from.
+pub(crate) struct CoreParts {
+    pub(crate) core: CoreIndex,
+    pub(crate) incarnation: [u8; 16],
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) edits: mpsc::Sender<EditRequest>,
+    pub(crate) words: mpsc::UnboundedSender<Word>,
+}
+
+/// One core's mind.
+pub(crate) struct DnsCore {
+    parts: CoreParts,
+    cutter: PageCutter,
+    confirmations: Confirmations,
+    /// By slot.
+    connections: Vec<Option<Connection>>,
+    connections_now: u64,
+    /// The newest version that this core has pushed: a route of the catalog with a larger one will be pushed yet.
+    published: u64,
+    /// Connections with routes owed to them, each once.
+    owing: Vec<ConnectionId>,
+    complaints: Seldom,
+}
+
+impl DnsCore {
+    pub(crate) fn new(parts: CoreParts) -> Self {
+        Self {
+            cutter: PageCutter::new(&parts.catalog),
+            parts,
+            confirmations: Confirmations::default(),
+            connections: Vec::new(),
+            connections_now: 0,
+            published: VERSION_LOADED,
+            owing: Vec::new(),
+            complaints: Seldom::new(),
+        }
+    }
+
+    fn counts(&self) -> &CoreCounts {
+        &self.parts.counts.cores[usize::from(self.parts.core.0)]
+    }
+
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(id.slot as usize)?
+            .as_mut()
+            .filter(|connection| connection.id == id)
+    }
+
+    fn has_room(turn: &mut Turn<'_, Mail>, id: ConnectionId) -> bool {
+        turn.room(id) >= ANSWER_BYTES_MAX
+    }
+
+    /// Queues one message.
+    fn send<M: Message>(
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        message: &M,
+        sequence: u32,
+        bytes_max: usize,
+    ) {
+        turn.reply(id, bytes_max, |out| {
+            codec::encode(message, sequence, out).unwrap_or(0)
+        });
+    }
+
+    /// Tells why something is not done.
+    fn refuse(
+        &self,
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        sequence: u32,
+        reason: Reason,
+        text: String,
+    ) {
+        self.counts().refusals.add(1);
+        let text = bounded_text(text);
+        let bytes_max = HEADER_BYTES + 1 + 8 + text.len();
+        Self::send(turn, id, &Refusal { reason, text }, sequence, bytes_max);
+    }
+
+    fn tell_settled(&self, settled: impl IntoIterator<Item = Settled>) {
+        for settled in settled {
+            // Fails only while the service stops, when nobody waits any more.
+            let _ = self.parts.words.send(Word::Settled(settled));
+        }
+    }
+}
+
+impl Handler for DnsCore {
+    type Mail = Mail;
+
+    fn opened(&mut self, _turn: &mut Turn<'_, Mail>, id: ConnectionId, peer: Peer, _listener: u16) {
+        let slot = id.slot as usize;
+        if self.connections.len() <= slot {
+            self.connections.resize_with(slot + 1, || None);
+        }
+        self.connections[slot] = Some(Connection::new(id, peer));
+        self.connections_now += 1;
+        self.counts().connections.set(self.connections_now);
+    }
+
+    fn received(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId, bytes: &[u8]) -> Received {
+        let Some(connection) = self.connection_mut(id) else {
+            return Received::Close;
+        };
+        let mut session = connection.session;
+        let (start, mut sequence, mut consumed) = (bytes.as_ptr().addr(), 0, 0);
+        let drained = session.drain(bytes, FRAMES_PER_TURN_MAX, |frame| {
+            sequence = frame.header.sequence;
+            consumed = frame.body.as_ptr().addr() - HEADER_BYTES - start;
+            self.question(turn, id, frame)
+        });
+        if let Some(connection) = self.connection_mut(id) {
+            connection.session = session;
+        }
+        match drained {
+            Ok(drained) if drained.more => Received::Yield(drained.consumed),
+            Ok(drained) => Received::Consumed(drained.consumed),
+            Err(Stop::Later) => Received::Yield(consumed),
+            Err(Stop::Refuse(reason, text)) => {
+                self.counts().bad_frames.add(1);
+                if let Some(others) = self.complaints.allow(turn.now()) {
+                    let peer = self.connection_mut(id).map(|connection| connection.peer);
+                    tracing::warn!(
+                        ?peer,
+                        ?reason,
+                        text,
+                        others,
+                        "closed a connection for what it sent"
+                    );
+                }
+                self.refuse(turn, id, sequence, reason, text);
+                Received::Close
+            }
+        }
+    }
+
+    fn mail(&mut self, turn: &mut Turn<'_, Mail>, mail: Mail) {
+        match mail {
+            Mail::Loaded => self.answer_all(turn),
+            Mail::Published(publication) => self.push(turn, &publication),
+            Mail::Answer {
+                connection,
+                frame,
+                close,
+            } => {
+                turn.reply_shared(connection, frame);
+                if close {
+                    turn.close(connection);
+                }
+            }
+        }
+    }
+
+    fn closed(&mut self, _turn: &mut Turn<'_, Mail>, id: ConnectionId, _reason: CloseReason) {
+        if self.connection_mut(id).is_none() {
+            return;
+        }
+        self.connections[id.slot as usize] = None;
+        self.connections_now -= 1;
+        self.counts().connections.set(self.connections_now);
+        self.parts.subscriptions.close(id.slot);
+        self.count_subscriptions();
+        let settled = self.confirmations.closed(id.slot);
+        self.tell_settled(settled);
+    }
+
+    fn settle(&mut self, turn: &mut Turn<'_, Mail>) -> Option<Instant> {
+        let expired = self.confirmations.expired(turn.now());
+        self.tell_settled(expired);
+        self.pay_what_is_owed(turn);
+        let retry = (!self.owing.is_empty()).then(|| turn.now() + OWED_RETRY);
+        [retry, self.confirmations.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

@@ -1,0 +1,142 @@
+//! Routes that somebody asked for: from the catalog straight into the out-buffer, as far as there is room.
+
+use super::connection::Due;
+use super::{DnsCore, HEADER_BYTES};
+use crate::catalog::View;
+use crate::mail::Mail;
+use crate::subscriptions::Step;
+use lars_pool::{ConnectionId, Turn};
+use lars_wire::directory::{DigestDone, KnownModule};
+use lars_wire::{ModuleId, codec};
+
+/// An emptied queue of dues keeps its memory up to this many.
+const DUES_KEPT: usize = 32;
+
+impl DnsCore {
+    /// Sends a module's pages.
+    pub(super) fn send_route(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        module: ModuleId,
+        sequence: u32,
+    ) {
+        let view = self.parts.catalog.view(module);
+        self.send_view(turn, id, &view, sequence);
+    }
+
+    fn send_view(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId, view: &View, sequence: u32) {
+        self.counts().routes_sent.add(1);
+        self.cutter.cut(view, |page, bytes_max| {
+            turn.reply(id, bytes_max, |out| {
+                codec::encode(page, sequence, out).unwrap_or(0)
+            })
+        });
+    }
+
+    /// The catalog was loaded: answers all that waited for it.
+    pub(super) fn answer_all(&mut self, turn: &mut Turn<'_, Mail>) {
+        let waiting = self
+            .connections
+            .iter()
+            .flatten()
+            .filter(|connection| !connection.due.is_empty());
+        for id in waiting.map(|connection| connection.id).collect::<Vec<_>>() {
+            self.pay_or_list(turn, id);
+        }
+    }
+
+    /// Goes on with those whose out-queue was full.
+    pub(super) fn pay_what_is_owed(&mut self, turn: &mut Turn<'_, Mail>) {
+        for id in std::mem::take(&mut self.owing) {
+            if let Some(connection) = self.connection_mut(id) {
+                connection.listed = false;
+                self.pay_or_list(turn, id);
+            }
+        }
+    }
+
+    /// Answers what is due as far as there is room, and sees to it that the rest follows.
+    pub(super) fn pay_or_list(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId) {
+        // Before the catalog is there nothing can be answered, and its coming looks at every connection.
+        if !self.parts.catalog.is_loaded() || self.pay(turn, id) {
+            return;
+        }
+        if let Some(connection) = self.connection_mut(id)
+            && !std::mem::replace(&mut connection.listed, true)
+        {
+            self.owing.push(id);
+        }
+    }
+
+    /// Answers what is due while there is room; true if nothing is left.
+    pub(super) fn pay(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId) -> bool {
+        loop {
+            let Some(connection) = self.connection_mut(id) else {
+                return true;
+            };
+            if connection.due.is_empty() {
+                if connection.due.capacity() > DUES_KEPT {
+                    connection.due.shrink_to(DUES_KEPT);
+                }
+                return true;
+            }
+            if !Self::has_room(turn, id) {
+                return false;
+            }
+            let Some(due) = self
+                .connection_mut(id)
+                .and_then(|connection| connection.due.pop_front())
+            else {
+                return true;
+            };
+            self.answer(turn, id, due);
+        }
+    }
+
+    fn answer(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId, due: Due) {
+        match due {
+            Due::Subscribed { known, sequence } => {
+                self.answer_known(turn, id, &known, sequence, true);
+            }
+            Due::Digested { known, sequence } => {
+                let differed = self.answer_known(turn, id, &known, sequence, false);
+                if let Some(connection) = self.connection_mut(id) {
+                    connection.differing += u32::from(differed);
+                }
+            }
+            Due::DigestDone { sequence } => {
+                let connection = self.connection_mut(id);
+                let differing = connection.map_or(0, |connection| std::mem::take(&mut connection.differing));
+                Self::send(turn, id, &DigestDone { differing }, sequence, HEADER_BYTES + 4);
+            }
+        }
+    }
+
+    /// Sends the route unless the peer holds it (or, if told so, where there is none); true if it was sent.
+    fn answer_known(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        known: &KnownModule,
+        sequence: u32,
+        tell_absent: bool,
+    ) -> bool {
+        // The peer may have lost its interest while the answer waited.
+        if !self.parts.subscriptions.is_subscribed(id.slot, known.module) {
+            return false;
+        }
+        let view = self.parts.catalog.view(known.module);
+        let held = view.is_held_as(known) && (view.exists() || !tell_absent);
+        let same_version = known.instance == self.parts.catalog.instance();
+        if !held {
+            self.send_view(turn, id, &view, sequence);
+        }
+        // A version that was not pushed yet will be, and then the peer must get the whole: it may be ahead of the
+        // delta's base. One that holds another instance's version knows no base of ours at all.
+        let in_step = view.version() <= self.published && (!held || same_version);
+        let step = if in_step { Step::In } else { Step::Behind };
+        self.parts.subscriptions.set_step(id.slot, known.module, step);
+        !held
+    }
+}

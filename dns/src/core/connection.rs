@@ -1,0 +1,60 @@
+//! One connection as its core sees it: how far it has come, and which answers wait for room in its out-queue.
+
+use lars_pool::{ConnectionId, Peer};
+use lars_wire::directory::KnownModule;
+use lars_wire::session::Session;
+use std::collections::VecDeque;
+
+/// An answer that is due. Kept in order; what is owed while the catalog is loading, or while the peer reads slowly,
+/// waits here and is answered from the catalog as it is then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The route, unless the peer holds it; "not found" in any case.
+    Subscribed {
+        /// What the peer holds.
+        known: KnownModule,
+        /// Of the question.
+        sequence: u32,
+    },
+    /// The route, unless the peer holds it.
+    Digested {
+        /// What the peer holds.
+        known: KnownModule,
+        /// Of the question.
+        sequence: u32,
+    },
+    /// The end of a digest's answer.
+    DigestDone {
+        /// Of the question.
+        sequence: u32,
+    },
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    pub(super) peer: Peer,
+    pub(super) session: Session,
+    /// It said hello.
+    pub(super) greeted: bool,
+    pub(super) due: VecDeque<Due>,
+    /// It stands in the core's list of those that are owed something.
+    pub(super) listed: bool,
+    /// Modules of the digest under way that differed.
+    pub(super) differing: u32,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnectionId, peer: Peer) -> Self {
+        Self {
+            id,
+            peer,
+            session: Session::new(),
+            greeted: false,
+            due: VecDeque::new(),
+            listed: false,
+            differing: 0,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What a peer may ask, frame by frame.
+
+use super::connection::Due;
+use super::{DnsCore, Stop};
+use crate::mail::{Asker, EditRequest, Mail};
+use crate::subscriptions::Full;
+use lars_pool::{ConnectionId, IoKind, Peer, Turn};
+use lars_wire::admin::{EditRoutes, GetStatus, ListRoutes, Reason, StatusText, bounded_text};
+use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES, MODULES_MAX};
+use lars_wire::caller::{GetRoute, Hello, Ping, Pong, Welcome};
+use lars_wire::directory::{Digest, KnownModule, PushAck, Subscribe, Unsubscribe};
+use lars_wire::frame::Frame;
+use lars_wire::{Kind, VERSION, codec};
+use tokio::sync::mpsc::error::TrySendError;
+
+/// What a peer that asks too early is told.
+const NOT_LOADED: &str =
+    "the store was not read yet: ask again in a moment, or see the store's state in `lars status`";
+
+/// Answers that may wait for the first load beyond one for each subscription: a digest besides, and two done twice.
+const OWED_EXTRA_MAX: usize = 4 * MODULES_MAX;
+
+impl DnsCore {
+    /// Handles one frame.
+    pub(super) fn question(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        frame: Frame<'_>,
+    ) -> Result<(), Stop> {
+        let loaded = self.parts.catalog.is_loaded();
+        let Some(connection) = self.connection_mut(id) else {
+            return Err(Stop::Later);
+        };
+        let (greeted, peer) = (connection.greeted, connection.peer);
+        // Answers are kept in order, and those of the frames before this one come first.
+        if (loaded && !self.pay(turn, id)) || !Self::has_room(turn, id) {
+            return Err(Stop::Later);
+        }
+        self.counts().requests.add(1);
+        let sequence = frame.header.sequence;
+        match frame.header.kind {
+            Kind::Hello => self.hello(turn, id, &codec::decode(frame.body)?, sequence),
+            kind if !greeted => {
+                let text = format!("a connection begins with a Hello, not with a {kind:?}");
+                Err(Stop::Refuse(Reason::Unexpected, text))
+            }
+            Kind::Subscribe => {
+                let Subscribe { modules } = codec::decode(frame.body)?;
+                self.subscribe(id, &modules, |known| Due::Subscribed { known, sequence })?;
+                self.pay_or_list(turn, id);
+                Ok(())
+            }
+            Kind::Unsubscribe => {
+                let Unsubscribe { modules } = codec::decode(frame.body)?;
+                for module in modules {
+                    self.parts.subscriptions.unsubscribe(id.slot, module);
+                }
+                self.count_subscriptions();
+                Ok(())
+            }
+            Kind::Digest => self.digest(turn, id, &codec::decode(frame.body)?, sequence),
+            Kind::PushAck => {
+                let PushAck { module, version } = codec::decode(frame.body)?;
+                self.counts().acks.add(1);
+                let settled = self.confirmations.acknowledged(id.slot, module, version);
+                self.tell_settled(settled);
+                Ok(())
+            }
+            Kind::GetRoute => {
+                let GetRoute { module, .. } = codec::decode(frame.body)?;
+                if loaded {
+                    self.send_route(turn, id, module, sequence);
+                } else {
+                    self.refuse(turn, id, sequence, Reason::Unavailable, NOT_LOADED.to_owned());
+                }
+                Ok(())
+            }
+            Kind::Ping => {
+                let Ping { echo } = codec::decode(frame.body)?;
+                Self::send(turn, id, &Pong { echo }, sequence, HEADER_BYTES + 8);
+                Ok(())
+            }
+            Kind::ListRoutes | Kind::EditRoutes | Kind::GetStatus => {
+                admit_admin(&peer)?;
+                self.admin(turn, id, frame, loaded)
+            }
+            kind => Err(Stop::Refuse(Reason::Unexpected, format!("dns takes no {kind:?}"))),
+        }
+    }
+
+    fn hello(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        hello: &Hello,
+        sequence: u32,
+    ) -> Result<(), Stop> {
+        if hello.version < u16::from(VERSION) {
+            let text = format!("version {} is too old, {VERSION} is spoken here", hello.version);
+            return Err(Stop::Refuse(Reason::Version, text));
+        }
+        if let Some(connection) = self.connection_mut(id) {
+            connection.greeted = true;
+        }
+        let welcome = Welcome {
+            version: u16::from(VERSION),
+            incarnation: self.parts.incarnation,
+            sockets: 0,
+            board: false,
+        };
+        Self::send(turn, id, &welcome, sequence, HEADER_BYTES + 2 + 16 + 2 + 1);
+        Ok(())
+    }
+
+    fn digest(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        digest: &Digest,
+        sequence: u32,
+    ) -> Result<(), Stop> {
+        // A module that the peer believes to be subscribed to and is not is a lost subscription: repaired too.
+        self.subscribe(id, &digest.modules, |known| Due::Digested { known, sequence })?;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.due.push_back(Due::DigestDone { sequence });
+        }
+        self.pay_or_list(turn, id);
+        Ok(())
+    }
+
+    fn subscribe(
+        &mut self,
+        id: ConnectionId,
+        modules: &[KnownModule],
+        due: impl Fn(KnownModule) -> Due,
+    ) -> Result<(), Stop> {
+        let mut full = None;
+        for known in modules {
+            if let Err(bound) = self.parts.subscriptions.subscribe(id.slot, known.module) {
+                full = Some(bound);
+                break;
+            }
+        }
+        self.count_subscriptions();
+        if let Some(bound) = full {
+            let text = match bound {
+                Full::Connection => {
+                    "this connection has as many subscriptions as [dns] connection_subscriptions_max"
+                }
+                Full::Core => "there are as many subscriptions as [dns] subscriptions_max allows",
+            };
+            return Err(Stop::Refuse(Reason::Full, text.to_owned()));
+        }
+        let owed_max = self.parts.subscriptions.of_connection(id.slot) + OWED_EXTRA_MAX;
+        let Some(connection) = self.connection_mut(id) else {
+            return Err(Stop::Later);
+        };
+        if connection.due.len() + modules.len() > owed_max {
+            // Only before the store was read: answers wait for it, and may not wait without a bound.
+            let text = "too many questions wait for the store";
+            return Err(Stop::Refuse(Reason::Full, text.to_owned()));
+        }
+        connection.due.extend(modules.iter().map(|known| due(*known)));
+        Ok(())
+    }
+
+    fn admin(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        id: ConnectionId,
+        frame: Frame<'_>,
+        loaded: bool,
+    ) -> Result<(), Stop> {
+        let sequence = frame.header.sequence;
+        let unavailable = match frame.header.kind {
+            Kind::GetStatus => {
+                let GetStatus { .. } = codec::decode(frame.body)?;
+                Self::send(turn, id, &self.status(), sequence, FRAME_BYTES_MAX);
+                None
+            }
+            Kind::ListRoutes => {
+                let list: ListRoutes = codec::decode(frame.body)?;
+                if loaded {
+                    Self::send(
+                        turn,
+                        id,
+                        &self.parts.catalog.list(&list),
+                        sequence,
+                        FRAME_BYTES_MAX,
+                    );
+                }
+                (!loaded).then_some(NOT_LOADED)
+            }
+            _ => {
+                let EditRoutes { edits } = codec::decode(frame.body)?;
+                let asker = Asker {
+                    core: self.parts.core,
+                    connection: id,
+                    sequence,
+                };
+                match self.parts.edits.try_send(EditRequest { asker, edits }) {
+                    Ok(()) => None,
+                    Err(TrySendError::Full(_)) => Some("too many edits wait for the store: ask again"),
+                    Err(TrySendError::Closed(_)) => Some("dns stops"),
+                }
+            }
+        };
+        if let Some(text) = unavailable {
+            self.refuse(turn, id, sequence, Reason::Unavailable, text.to_owned());
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> StatusText {
+        let counts = &self.parts.counts;
+        let io = counts.io.get();
+        let store = counts.store();
+        let named = [
+            ("modules", counts.catalog.modules()),
+            ("nodes", counts.catalog.nodes()),
+            ("connections", counts.sum(|core| &core.connections)),
+            ("subscriptions", counts.sum(|core| &core.subscriptions)),
+            ("changes", counts.control.changes.get()),
+            ("edits", counts.control.edits.get()),
+            ("bad_rows", counts.control.bad_rows.get()),
+            ("modules_held", counts.control.modules_held.get()),
+            ("bad_frames", counts.sum(|core| &core.bad_frames)),
+        ];
+        let text = |text: &str| bounded_text(text.to_owned());
+        let store_text = if store.error.is_empty() {
+            store.name.clone()
+        } else {
+            format!("away: {} (the last routes are served)", store.error)
+        };
+        let mut notes = vec![
+            ("store".to_owned(), text(&store_text)),
+            ("route_version".to_owned(), store.version.to_string()),
+            ("loaded".to_owned(), counts.catalog.is_loaded().to_string()),
+        ];
+        if !store.held.is_empty() {
+            notes.push(("held".to_owned(), text(&store.held)));
+        }
+        StatusText {
+            service: "dns".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            io: match io.map(|io| io.kind) {
+                Some(IoKind::Uring) => "uring".to_owned(),
+                _ => "epoll".to_owned(),
+            },
+            io_reason: text(io.map_or("", |io| &io.reason)),
+            counts: named.map(|(name, count)| (name.to_owned(), count)).to_vec(),
+            notes,
+            links: Vec::new(),
+        }
+    }
+
+    pub(super) fn count_subscriptions(&self) {
+        let subscriptions = &self.parts.subscriptions;
+        self.counts().subscriptions.set(subscriptions.len() as u64);
+        self.counts()
+            .modules_subscribed
+            .set(subscriptions.modules() as u64);
+    }
+}
+
+/// Admin messages are taken from this machine alone, until links are authenticated.
+fn admit_admin(peer: &Peer) -> Result<(), Stop> {
+    if peer.is_local() {
+        return Ok(());
+    }
+    let text = "admin messages are taken from the same machine only: run `lars` there";
+    Err(Stop::Refuse(Reason::Forbidden, text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admin_is_for_this_machine_alone() {
+        for (peer, admitted) in [
+            (Peer::Unix { pid: 1, uid: 0 }, true),
+            (Peer::Tcp(([127, 0, 0, 1], 5).into()), true),
+            (Peer::Tcp("[::1]:5".parse().expect("an address")), true),
+            (
+                Peer::Tcp("[::ffff:127.0.0.1]:5".parse().expect("an address")),
+                true,
+            ),
+            (Peer::Tcp(([10, 0, 0, 1], 5).into()), false),
+            (Peer::Tcp("[2001:db8::1]:5".parse().expect("an address")), false),
+            (
+                Peer::Tcp("[::ffff:10.0.0.1]:5".parse().expect("an address")),
+                false,
+            ),
+        ] {
+            let judged = admit_admin(&peer);
+            assert_eq!(judged.is_ok(), admitted, "{peer:?}");
+            assert!(judged.is_ok() || matches!(judged, Err(Stop::Refuse(Reason::Forbidden, _))));
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Keeps the catalog as the store is: loads it, looks, reads again what the tracker names, sweeps, and holds back
+//! what the guard does not believe. Speaks to a store, but knows no clock, no thread and no peer.
+
+use crate::catalog::Catalog;
+use crate::diff::{self, Difference};
+use crate::publication::Change;
+use crate::publisher::{Load, Publisher};
+use crate::tracker::Tracker;
+use crate::tracker::guard::{Guard, Reason};
+use crate::tracker::sweep::Sweep;
+use lars_store::StoreError;
+use lars_store::routes::{EditDone, Observation, RouteStore, Rows};
+use lars_wire::ModuleId;
+use lars_wire::admin::RouteEdit;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows of one page when everything is read: some 20 ms, after which others have their turn.
+const PAGE_ROWS: u32 = 20_000;
+/// Modules read again in one statement.
+const MODULES_READ_MAX: usize = 512;
+
+/// What the next look does.
+enum Stage {
+    /// Reads everything for the first time.
+    Loading(Loading),
+    /// Looks, and reads again what changed.
+    Watching,
+    /// Reads a slice of the sweep, after a look.
+    Sweeping,
+    /// Compares everything with the catalog, page by page; rows up to this id are done.
+    Comparing(u64),
+}
+
+#[derive(Default)]
+struct Loading {
+    /// What was seen before the first page.
+    before: Option<Observation>,
+    load: Load,
+    after: u64,
+    bad: u64,
+}
+
+/// What a look led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// There is more to read: look again at once.
+    Busy,
+    /// The first load is done.
+    Loaded,
+    /// Nothing more to do until the next look is due.
+    Idle,
+}
+
+/// The catalog's keeper.
+pub(crate) struct Keeper {
+    publisher: Publisher,
+    tracker: Tracker,
+    sweep: Sweep,
+    guard: Guard,
+    stage: Stage,
+    interval: Duration,
+    comparisons: u64,
+    /// A row that cannot be served, for people.
+    bad_example: Option<String>,
+    /// Changes of the catalog that are not pushed yet.
+    changes: Vec<Change>,
+}
+
+impl Keeper {
+    /// The keeper of an empty catalog, who looks each `interval`.
+    pub(crate) fn new(catalog: Arc<Catalog>, interval: Duration) -> Self {
+        Self {
+            publisher: Publisher::new(catalog),
+            tracker: Tracker::default(),
+            sweep: Sweep::new(interval, 0),
+            guard: Guard::default(),
+            stage: Stage::Loading(Loading::default()),
+            interval,
+            comparisons: 0,
+            bad_example: None,
+            changes: Vec::new(),
+        }
+    }
+
+    /// `RouteVersion` as last seen.
+    pub(crate) fn version(&self) -> u64 {
+        self.tracker.version()
+    }
+
+    /// Full comparisons made.
+    pub(crate) fn comparisons(&self) -> u64 {
+        self.comparisons
+    }
+
+    /// Rows that cannot be served, and one of them for people.
+    pub(crate) fn bad_rows(&self) -> (u64, Option<&str>) {
+        let bad = self.sweep.bad_rows() + self.publisher.rows_skipped() as u64;
+        (bad, self.bad_example.as_deref())
+    }
+
+    /// Modules whose loss of nodes is held back, and how many of them lost all and wait for people (0 while only the
+    /// next pass of the sweep is waited for).
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let waiting = self.guard.waits_for_people(self.publisher.catalog().modules());
+        (
+            self.guard.held() as u64,
+            if waiting { self.guard.vanished() } else { 0 },
+        )
+    }
+
+    /// The changes made to the catalog since this was asked last. To be pushed whether or not the call that made them
+    /// failed in the end.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// One step: a page of what is being read, or a look. After an error the next look finds what this one missed.
+    pub(crate) async fn look(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
+        let looked = match &self.stage {
+            Stage::Loading(_) => self.load_page(store).await,
+            Stage::Comparing(after) => {
+                let after = *after;
+                self.compare_page(store, after).await
+            }
+            Stage::Watching => self.watch(store).await,
+            Stage::Sweeping => self.sweep_slice(store).await,
+        };
+        if looked.is_err() {
+            self.tracker.lost();
+        }
+        looked
+    }
+
+    /// Stores edits and publishes them.
+    pub(crate) async fn edit(
+        &mut self,
+        store: &mut impl RouteStore,
+        edits: &[RouteEdit],
+    ) -> Result<EditDone, StoreError> {
+        let done = store.edit(edits).await?;
+        let modules: BTreeSet<ModuleId> = edits.iter().map(RouteEdit::module).collect();
+        if let Err(error) = self.reread(store, modules, Reason::Told).await {
+            self.tracker.lost();
+            let text = format!("the change is stored, but could not be read back yet: {error}");
+            return Err(StoreError::Away(text));
+        }
+        Ok(done)
+    }
+
+    async fn load_page(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
+        let Stage::Loading(loading) = &mut self.stage else {
+            return Ok(Looked::Idle);
+        };
+        if loading.before.is_none() {
+            loading.before = Some(store.observe(0).await?);
+        }
+        let rows = store.rows_after(loading.after, PAGE_ROWS).await?;
+        loading.bad += rows.bad.len() as u64;
+        note_bad(&mut self.bad_example, &rows);
+        if let Some(last) = rows.last_id {
+            loading.after = last;
+            self.publisher.gather(&mut loading.load, rows.good);
+            return Ok(Looked::Busy);
+        }
+        let Loading {
+            before, load, bad, ..
+        } = std::mem::take(loading);
+        self.publisher.finish(load);
+        self.tracker = Tracker::new(&before.unwrap_or_default());
+        self.sweep = Sweep::new(self.interval, bad);
+        self.stage = Stage::Watching;
+        let catalog = self.publisher.catalog();
+        if catalog.modules() > 0 {
+            catalog.set_emptiness_explained();
+        }
+        catalog.set_loaded();
+        Ok(Looked::Loaded)
+    }
+
+    async fn watch(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
+        let observation = store.observe(self.tracker.changes_after()).await?;
+        let reread = self.tracker.observed(&observation);
+        self.reread(store, reread.modules, Reason::Told).await?;
+        if let Some(after) = reread.rows_after {
+            self.read_new_rows(store, after).await?;
+        }
+        if reread.hurry {
+            self.sweep.hurry();
+        }
+        if reread.everything {
+            self.comparisons += 1;
+            self.stage = Stage::Comparing(0);
+            return Ok(Looked::Busy);
+        }
+        // In a step of its own, so that what was found so far is pushed first.
+        self.stage = Stage::Sweeping;
+        Ok(Looked::Busy)
+    }
+
+    async fn read_new_rows(&mut self, store: &mut impl RouteStore, mut after: u64) -> Result<(), StoreError> {
+        loop {
+            let rows = store.rows_after(after, PAGE_ROWS).await?;
+            let Some(last) = rows.last_id else { return Ok(()) };
+            let modules = self.publisher.compare(after, last, &rows);
+            self.reread(store, modules, Reason::Found).await?;
+            after = last;
+        }
+    }
+
+    async fn sweep_slice(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
+        self.stage = Stage::Watching;
+        let slice = self.sweep.next(self.tracker.rows());
+        let rows = store.rows_after(slice.after, slice.rows_max).await?;
+        note_bad(&mut self.bad_example, &rows);
+        let modules = self.publisher.compare(slice.after, slice.covers_to(&rows), &rows);
+        self.reread(store, modules, Reason::Found).await?;
+        let pass = self.sweep.pass();
+        if self.sweep.advance(&slice, &rows) {
+            let unseen = self.guard.unseen(pass).into_iter().collect();
+            self.reread_in_pass(store, unseen, Reason::Found, pass).await?;
+            // An empty table was read twice now; one that had rows is believed anyway.
+            self.publisher.catalog().set_emptiness_explained();
+        }
+        Ok(Looked::Idle)
+    }
+
+    async fn compare_page(&mut self, store: &mut impl RouteStore, after: u64) -> Result<Looked, StoreError> {
+        let rows = store.rows_after(after, PAGE_ROWS).await?;
+        let last = rows.last_id.unwrap_or(u64::MAX);
+        let modules = self.publisher.compare(after, last, &rows);
+        self.reread(store, modules, Reason::Compared).await?;
+        if rows.last_id.is_some() {
+            self.stage = Stage::Comparing(last);
+            return Ok(Looked::Busy);
+        }
+        self.stage = Stage::Watching;
+        let vanished = self.guard.compared(self.publisher.catalog().modules());
+        self.reread(store, vanished.into_iter().collect(), Reason::Found)
+            .await?;
+        Ok(Looked::Idle)
+    }
+
+    async fn reread(
+        &mut self,
+        store: &mut impl RouteStore,
+        modules: BTreeSet<ModuleId>,
+        reason: Reason,
+    ) -> Result<(), StoreError> {
+        self.reread_in_pass(store, modules, reason, self.sweep.pass())
+            .await
+    }
+
+    /// Reads modules and publishes what differs and is believed; then those that rows have left for them.
+    async fn reread_in_pass(
+        &mut self,
+        store: &mut impl RouteStore,
+        modules: BTreeSet<ModuleId>,
+        reason: Reason,
+        pass: u64,
+    ) -> Result<(), StoreError> {
+        let mut modules: Vec<ModuleId> = modules.into_iter().collect();
+        while !modules.is_empty() {
+            for modules in modules.chunks(MODULES_READ_MAX) {
+                let rows = store.rows_of(modules).await?;
+                let served = self.publisher.catalog().modules();
+                let mut news = diff::group(modules, rows.good);
+                news.retain(|rows| {
+                    let difference = self.publisher.difference(rows);
+                    let permitted = self.guard.permits(rows.module, difference, reason, pass, served);
+                    permitted && difference != Difference::None
+                });
+                self.changes.extend(self.publisher.replace(news));
+            }
+            modules = self.publisher.take_left();
+        }
+        Ok(())
+    }
+}
+
+fn note_bad(example: &mut Option<String>, rows: &Rows) {
+    if let Some(bad) = rows.bad.first() {
+        *example = Some(format!("row {} of RouteData: {}", bad.id, bad.reason));
+    }
+}

@@ -1,0 +1,65 @@
+//! What cores and the control thread tell each other.
+
+use crate::confirmations::Settled;
+use crate::publication::{EditId, Publication};
+use bytes::Bytes;
+use lars_pool::{ConnectionId, CoreIndex};
+use lars_wire::admin::RouteEdit;
+use std::sync::Arc;
+
+/// Edits that may wait for the control thread; more are answered as unavailable.
+pub(crate) const EDITS_WAITING_MAX: usize = 64;
+
+/// From the control thread to a core.
+#[derive(Clone, Debug)]
+pub(crate) enum Mail {
+    /// The catalog is there: answer those who wait for it.
+    Loaded,
+    /// The catalog changed: push.
+    Published(Arc<Publication>),
+    /// An edit is done, or cannot be.
+    Answer {
+        /// Who asked.
+        connection: ConnectionId,
+        /// The frame.
+        frame: Bytes,
+        /// Whether the connection is closed behind it.
+        close: bool,
+    },
+}
+
+/// A request to change routes.
+#[derive(Debug)]
+pub(crate) struct EditRequest {
+    /// Who asked.
+    pub(crate) asker: Asker,
+    pub(crate) edits: Vec<RouteEdit>,
+}
+
+/// Where an answer of the control thread goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) core: CoreIndex,
+    pub(crate) connection: ConnectionId,
+    pub(crate) sequence: u32,
+}
+
+/// From a core, or from the service's owner, to the control thread. At most one a core for each edit under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Word {
+    /// This core's pushes of an edit are acknowledged, or were waited for long enough.
+    Settled(Settled),
+    /// End.
+    Stop,
+}
+
+/// An edit whose pushes are out.
+#[derive(Debug)]
+pub(crate) struct EditUnderWay {
+    pub(crate) edit: EditId,
+    pub(crate) asker: Asker,
+    /// Cores that have not said their word yet.
+    pub(crate) cores_left: u16,
+    /// Connections that did not confirm, of the cores that have.
+    pub(crate) unconfirmed: u32,
+}

@@ -1,0 +1,496 @@
+//! The one writer of the catalog: loads it, compares slices of the store with it, and replaces modules, giving what
+//! is to be pushed. Pure: rows go in, changes come out.
+
+use crate::catalog::{BucketBuilder, Catalog, CatalogNode, NewNode, VERSION_LOADED, bucket_of};
+use crate::diff::{self, Difference, ModuleRows};
+use crate::publication::Change;
+use crate::row_index::RowIndex;
+use hashbrown::{HashMap, HashSet};
+use lars_store::routes::{RouteRecord, Rows};
+use lars_wire::directory::{RouteHead, delta};
+use lars_wire::{ModuleId, Route, RouteNode, caller::Status};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Zones that nobody uses any more are forgotten when the table has grown by this many.
+const ZONES_SLACK: usize = 1_024;
+
+/// Writes the catalog.
+pub(crate) struct Publisher {
+    catalog: Arc<Catalog>,
+    /// The module of each row that is served or skipped.
+    index: RowIndex,
+    /// Rows that are not served, by module.
+    skipped: HashMap<ModuleId, Vec<u64>>,
+    /// Modules that still show a row which now stands in another, and were not read again yet.
+    left: BTreeSet<ModuleId>,
+    zones: HashSet<Arc<str>>,
+    zones_kept: usize,
+    version: u64,
+}
+
+/// Rows of a first load on their way into the catalog.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    buckets: BTreeMap<usize, Vec<RouteRecord>>,
+}
+
+impl Publisher {
+    /// The writer of an empty catalog.
+    pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
+        Self {
+            catalog,
+            index: RowIndex::default(),
+            skipped: HashMap::new(),
+            left: BTreeSet::new(),
+            zones: HashSet::new(),
+            zones_kept: 0,
+            version: VERSION_LOADED,
+        }
+    }
+
+    /// What is written.
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Rows that were understood but are not served.
+    pub(crate) fn rows_skipped(&self) -> usize {
+        self.skipped.values().map(Vec::len).sum()
+    }
+
+    /// Takes a page of the first load.
+    pub(crate) fn gather(&mut self, load: &mut Load, rows: Vec<RouteRecord>) {
+        for mut row in rows {
+            row.zone = self.intern(row.zone);
+            self.index.put(row.id, row.module);
+            load.buckets.entry(bucket_of(row.module)).or_default().push(row);
+        }
+    }
+
+    /// Puts a first load into the catalog, bucket by bucket. Nothing is pushed: nobody was answered before.
+    pub(crate) fn finish(&mut self, load: Load) {
+        for (place, rows) in load.buckets {
+            let mut builder = BucketBuilder::default();
+            for rows in diff::group(&[], rows) {
+                for id in &rows.duplicates {
+                    self.index.remove(*id, rows.module);
+                }
+                self.note_skipped(rows.module, rows.skipped);
+                if !rows.nodes.is_empty() {
+                    let hash = route_of(&rows.nodes).content_hash();
+                    builder.push_module(rows.module, self.version, hash, rows.nodes.into_iter());
+                }
+            }
+            self.catalog.swap(place, builder.build());
+        }
+        self.catalog.moved_to(self.version);
+    }
+
+    /// Modules for which the rows of a slice (ids above `after`, up to and with `last`) do not agree with what is
+    /// known: rows new, gone, moved to another module, or changed.
+    pub(crate) fn compare(&self, after: u64, last: u64, rows: &Rows) -> BTreeSet<ModuleId> {
+        let mut differing = BTreeSet::new();
+        let mut known = self.index.range(after, last).peekable();
+        for row in &rows.good {
+            while let Some((_, gone)) = known.next_if(|(id, _)| *id < row.id) {
+                differing.insert(gone);
+            }
+            let before = known.next_if(|(id, _)| *id == row.id).map(|(_, module)| module);
+            let agrees = match before {
+                Some(before) => before == row.module && self.holds(row),
+                None => self.has_older_row_of(row),
+            };
+            if !agrees {
+                differing.extend(before);
+                differing.insert(row.module);
+            }
+        }
+        differing.extend(known.map(|(_, gone)| gone));
+        differing
+    }
+
+    /// How a module of the store differs from what is served.
+    pub(crate) fn difference(&self, rows: &ModuleRows) -> Difference {
+        let difference = diff::difference(&self.catalog.view(rows.module), rows);
+        let skipped = self.skipped.get(&rows.module).map_or(&[][..], Vec::as_slice);
+        if difference == Difference::None && skipped != rows.skipped {
+            Difference::Rows
+        } else {
+            difference
+        }
+    }
+
+    /// Replaces modules; each bucket is swapped once. Gives a change for each module whose nodes differ, in order of
+    /// module.
+    pub(crate) fn replace(&mut self, news: Vec<ModuleRows>) -> Vec<Change> {
+        let mut of_bucket: BTreeMap<usize, BTreeMap<ModuleId, ModuleRows>> = BTreeMap::new();
+        for rows in news {
+            of_bucket
+                .entry(bucket_of(rows.module))
+                .or_default()
+                .insert(rows.module, rows);
+        }
+        let mut moved = Vec::new();
+        for (place, news) in of_bucket {
+            self.replace_in(place, news, &mut moved);
+        }
+        self.catalog.moved_to(self.version);
+        self.forget_unused_zones();
+        moved.sort_unstable_by_key(|moved: &Moved| moved.module);
+        moved.into_iter().map(|moved| self.change(&moved)).collect()
+    }
+
+    /// Modules that rows have left for those that were replaced: to be read again too.
+    pub(crate) fn take_left(&mut self) -> Vec<ModuleId> {
+        std::mem::take(&mut self.left).into_iter().collect()
+    }
+
+    fn replace_in(&mut self, place: usize, mut news: BTreeMap<ModuleId, ModuleRows>, moved: &mut Vec<Moved>) {
+        let older = Arc::clone(&self.catalog.bucket(place));
+        let kept = (0..older.modules_len()).map(|place| older.module(place));
+        let modules: BTreeSet<ModuleId> = kept.chain(news.keys().copied()).collect();
+        let mut builder = BucketBuilder::default();
+        for module in modules {
+            let held = older.place(module);
+            let Some(rows) = news.remove(&module) else {
+                if let Some(held) = held {
+                    builder.copy_module(&older, held);
+                }
+                continue;
+            };
+            let view = self.catalog.view(module);
+            let (mut version, mut hash) = (view.version(), view.hash());
+            if !matches!(
+                diff::difference(&view, &rows),
+                Difference::None | Difference::Rows
+            ) {
+                let (was, is) = (view.route(), route_of(&rows.nodes));
+                self.version += 1;
+                moved.push(Moved {
+                    module,
+                    base: version,
+                    version: self.version,
+                    was,
+                    is,
+                });
+                version = self.version;
+                hash = moved.last().map_or(hash, |moved| moved.is.content_hash());
+            }
+            self.reindex(&view, &rows);
+            if !rows.nodes.is_empty() {
+                let nodes: Vec<NewNode> = rows
+                    .nodes
+                    .into_iter()
+                    .map(|node| NewNode {
+                        zone: self.intern(node.zone),
+                        ..node
+                    })
+                    .collect();
+                builder.push_module(module, version, hash, nodes.into_iter());
+            }
+        }
+        self.catalog.swap(place, builder.build());
+    }
+
+    fn change(&self, moved: &Moved) -> Change {
+        let head = RouteHead {
+            module: moved.module,
+            status: Status::Ok,
+            instance: self.catalog.instance(),
+            version: moved.version,
+            // Whatever is published here was explained, or held back until it was confirmed.
+            explained: true,
+        };
+        let delta = delta(head, moved.base, &moved.was, &moved.is);
+        Change::new(head, moved.is.clone(), delta.as_ref())
+    }
+
+    fn reindex(&mut self, held: &crate::catalog::View, rows: &ModuleRows) {
+        let module = rows.module;
+        for node in held.nodes() {
+            self.index.remove(node.row(), module);
+        }
+        for id in self.skipped.remove(&module).unwrap_or_default() {
+            self.index.remove(id, module);
+        }
+        for id in rows
+            .nodes
+            .iter()
+            .map(|node| node.row)
+            .chain(rows.skipped.iter().copied())
+        {
+            self.left
+                .extend(self.index.put(id, module).filter(|before| *before != module));
+        }
+        self.left.remove(&module);
+        self.note_skipped(module, rows.skipped.clone());
+    }
+
+    fn note_skipped(&mut self, module: ModuleId, skipped: Vec<u64>) {
+        if !skipped.is_empty() {
+            self.skipped.insert(module, skipped);
+        }
+    }
+
+    /// Whether a row of the store is held exactly so, or is known not to be served.
+    fn holds(&self, row: &RouteRecord) -> bool {
+        let view = self.catalog.view(row.module);
+        let nodes = view.nodes();
+        if let Ok(place) = nodes.binary_search_by_key(&row.node, CatalogNode::addr)
+            && nodes[place].row() == row.id
+        {
+            let node = &nodes[place];
+            return node.weight() == row.weight
+                && node.state() == row.state
+                && **view.zone(node) == *row.zone;
+        }
+        self.skipped
+            .get(&row.module)
+            .is_some_and(|skipped| skipped.binary_search(&row.id).is_ok())
+    }
+
+    /// Whether an unknown row is the later of two with one address: it changes nothing, and is not kept.
+    fn has_older_row_of(&self, row: &RouteRecord) -> bool {
+        let view = self.catalog.view(row.module);
+        let nodes = view.nodes();
+        let place = nodes.binary_search_by_key(&row.node, CatalogNode::addr);
+        place.is_ok_and(|place| nodes[place].row() < row.id)
+    }
+
+    fn intern(&mut self, zone: Arc<str>) -> Arc<str> {
+        self.zones.get_or_insert(zone).clone()
+    }
+
+    fn forget_unused_zones(&mut self) {
+        if self.zones.len() >= self.zones_kept + ZONES_SLACK {
+            self.zones.retain(|zone| Arc::strong_count(zone) > 1);
+            self.zones_kept = self.zones.len();
+        }
+    }
+}
+
+/// A module whose nodes changed.
+struct Moved {
+    module: ModuleId,
+    base: u64,
+    version: u64,
+    was: Route,
+    is: Route,
+}
+
+fn route_of(nodes: &[NewNode]) -> Route {
+    let node = |node: &NewNode| RouteNode {
+        addr: node.addr,
+        weight: node.weight,
+        state: node.state,
+        zone: Arc::clone(&node.zone),
+    };
+    Route::new(nodes.iter().map(node).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lars_wire::{NodeAddr, NodeState};
+
+    const A: ModuleId = ModuleId::new(1, 1);
+    const B: ModuleId = ModuleId::new(1, 2);
+
+    fn row(id: u64, module: ModuleId, last: u32) -> RouteRecord {
+        RouteRecord {
+            id,
+            module,
+            node: NodeAddr::from_ipv4_number(0x0a00_0000 + last, 80),
+            weight: 100,
+            state: NodeState::Serving,
+            zone: Arc::from("z"),
+        }
+    }
+
+    fn rows(good: &[RouteRecord]) -> Rows {
+        Rows {
+            good: good.to_vec(),
+            bad: Vec::new(),
+            last_id: good.last().map(|row| row.id),
+        }
+    }
+
+    fn loaded(rows: &[RouteRecord]) -> Publisher {
+        let mut publisher = Publisher::new(Arc::new(Catalog::new(1)));
+        let mut load = Load::default();
+        for page in rows.chunks(2) {
+            publisher.gather(&mut load, page.to_vec());
+        }
+        publisher.finish(load);
+        publisher
+    }
+
+    fn differing(publisher: &Publisher, good: &[RouteRecord]) -> Vec<ModuleId> {
+        publisher.compare(0, u64::MAX, &rows(good)).into_iter().collect()
+    }
+
+    #[test]
+    fn loaded_rows_are_served_and_agree_with_the_store() {
+        let table = [row(1, A, 1), row(2, B, 1), row(3, A, 2), row(4, A, 1)];
+        let publisher = loaded(&table);
+        let catalog = publisher.catalog();
+        assert_eq!(
+            (catalog.modules(), catalog.nodes()),
+            (2, 3),
+            "one row says what another said before"
+        );
+        let view = catalog.view(A);
+        assert_eq!(view.hash(), view.route().content_hash());
+        assert_eq!(differing(&publisher, &table), []);
+    }
+
+    #[test]
+    fn slice_tells_rows_new_gone_moved_and_edited() {
+        let table = [row(1, A, 1), row(2, A, 2), row(3, B, 1)];
+        let publisher = loaded(&table);
+        let edited = RouteRecord {
+            weight: 7,
+            ..row(3, B, 1)
+        };
+        assert_eq!(differing(&publisher, &[row(1, A, 1), row(2, A, 2), edited]), [B]);
+        assert_eq!(
+            differing(&publisher, &[row(1, A, 1), row(3, B, 1)]),
+            [A],
+            "gone in the middle"
+        );
+        assert_eq!(differing(&publisher, &table[..2]), [B], "gone at the end");
+        assert_eq!(
+            differing(&publisher, &[row(1, A, 1), row(2, B, 2), row(3, B, 1)]),
+            [A, B],
+            "moved"
+        );
+        let new = ModuleId::new(9, 9);
+        assert_eq!(
+            differing(&publisher, &[&table[..], &[row(4, new, 1)]].concat()),
+            [new]
+        );
+        assert!(
+            publisher.compare(1, 2, &rows(&[row(2, A, 2)])).is_empty(),
+            "says nothing of other slices"
+        );
+    }
+
+    #[test]
+    fn replaced_module_gets_a_new_version_and_a_delta_from_the_one_before() {
+        let table: Vec<RouteRecord> = (1..=10).map(|id| row(id, A, id as u32)).collect();
+        let mut publisher = loaded(&table);
+        let before = publisher.catalog().view(A);
+        let changes = publisher.replace(diff::group(&[A], table[1..].to_vec()));
+        let after = publisher.catalog().view(A);
+        assert_eq!(
+            (changes.len(), changes[0].module(), changes[0].version()),
+            (1, A, after.version())
+        );
+        assert!(after.version() > before.version() && changes[0].delta().is_some());
+        assert_eq!(
+            (before.route().nodes().len(), after.route().nodes().len()),
+            (10, 9)
+        );
+        assert_eq!(after.hash(), after.route().content_hash());
+        assert_eq!(differing(&publisher, &table[1..]), []);
+    }
+
+    #[test]
+    fn nodes_that_moved_to_other_rows_are_no_change_but_are_known() {
+        let mut publisher = loaded(&[row(1, A, 1)]);
+        let version = publisher.catalog().view(A).version();
+        assert_eq!(differing(&publisher, &[row(5, A, 1)]), [A]);
+        assert!(
+            publisher
+                .replace(diff::group(&[A], vec![row(5, A, 1)]))
+                .is_empty()
+        );
+        assert_eq!(publisher.catalog().view(A).version(), version);
+        assert_eq!(differing(&publisher, &[row(5, A, 1)]), []);
+    }
+
+    #[test]
+    fn module_that_is_gone_leaves_nothing_and_can_come_back() {
+        let mut publisher = loaded(&[row(1, A, 1), row(2, B, 1)]);
+        let gone = publisher.replace(diff::group(&[A], Vec::new()));
+        assert!(gone[0].delta().is_none() && !publisher.catalog().view(A).exists());
+        assert_eq!(publisher.catalog().modules(), 1);
+        let back = publisher.replace(diff::group(&[A], vec![row(3, A, 1)]));
+        assert!(back[0].version() > gone[0].version());
+        assert_eq!(differing(&publisher, &[row(2, B, 1), row(3, A, 1)]), []);
+    }
+
+    #[test]
+    fn rows_that_are_not_served_do_not_look_new_at_every_pass() {
+        let unservable = RouteRecord {
+            weight: 0,
+            ..row(3, A, 3)
+        };
+        let table = [row(1, A, 1), row(2, A, 1), unservable.clone()];
+        let mut publisher = loaded(&table);
+        assert_eq!(differing(&publisher, &table), []);
+        publisher.replace(diff::group(&[A], table.to_vec()));
+        assert_eq!(
+            (differing(&publisher, &table), publisher.rows_skipped()),
+            (vec![], 1)
+        );
+        assert_eq!(
+            differing(&publisher, &table[1..]),
+            [A],
+            "the row that was served is gone"
+        );
+    }
+
+    #[test]
+    fn random_edits_through_slices_end_at_what_the_store_has() {
+        let seed = std::env::var("LARS_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        println!("LARS_SEED={seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut store: BTreeMap<u64, RouteRecord> = BTreeMap::new();
+        let mut publisher = loaded(&[]);
+        let mut next_id = 1;
+        for _ in 0..300 {
+            for _ in 0..random.usize(..20) {
+                let module = ModuleId::new(1, random.u32(..8));
+                match (
+                    random.u32(..3),
+                    store.keys().nth(random.usize(..store.len().max(1))).copied(),
+                ) {
+                    (0, Some(id)) => drop(store.remove(&id)),
+                    (1, Some(id)) => drop(store.insert(id, row(id, module, random.u32(1..20)))),
+                    _ => {
+                        next_id += random.u64(1..5_000);
+                        store.insert(next_id, row(next_id, module, random.u32(1..20)));
+                    }
+                }
+            }
+            let all: Vec<RouteRecord> = store.values().cloned().collect();
+            let mut after = 0;
+            for page in all.chunks(7).chain([&[][..]]) {
+                let last = page.last().map_or(u64::MAX, |row| row.id);
+                let modules: Vec<ModuleId> =
+                    publisher.compare(after, last, &rows(page)).into_iter().collect();
+                let rows_of = |modules: &[ModuleId]| {
+                    all.iter()
+                        .filter(|row| modules.contains(&row.module))
+                        .cloned()
+                        .collect()
+                };
+                let mut modules = modules;
+                while !modules.is_empty() {
+                    publisher.replace(diff::group(&modules, rows_of(&modules)));
+                    modules = publisher.take_left();
+                }
+                after = last;
+            }
+            let every: Vec<ModuleId> = (0..8).map(|cmdid| ModuleId::new(1, cmdid)).collect();
+            for rows in diff::group(&every, all.clone()) {
+                assert_eq!(publisher.difference(&rows), Difference::None, "{}", rows.module);
+            }
+            let modules = all.iter().map(|row| row.module).collect::<BTreeSet<_>>().len();
+            assert_eq!(publisher.catalog().modules(), modules as u64);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The push guard: a route that lost nodes without anybody saying so is held back until the store shows it twice,
+//! and when most modules are gone at once, until people have looked. What is held is served as it was.
+
+use crate::diff::Difference;
+use lars_wire::ModuleId;
+use std::collections::BTreeMap;
+
+/// Fewer modules than this gone at once are no accident of the whole database.
+const MASS_MODULES_MIN: u64 = 10;
+
+/// Why a module was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A change row named it, or our own writer changed it.
+    Told,
+    /// The version moved and everything was compared.
+    Compared,
+    /// The sweep came across it.
+    Found,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// The pass of the sweep in which it was first held; 0 if a comparison found it, which needs no second sight.
+    since: u64,
+    /// The last pass in which it was seen so.
+    seen: u64,
+    vanished: bool,
+}
+
+/// What is held back.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    held: BTreeMap<ModuleId, Held>,
+    vanished: u64,
+}
+
+impl Guard {
+    /// Modules held back.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Modules held back whose nodes are all gone.
+    pub(crate) fn vanished(&self) -> u64 {
+        self.vanished
+    }
+
+    /// Whether so many are gone that only people may decide, of `modules` served.
+    pub(crate) fn waits_for_people(&self, modules: u64) -> bool {
+        self.vanished >= MASS_MODULES_MIN && self.vanished * 2 > modules
+    }
+
+    /// Whether the difference may be published now. `pass` is the sweep's, `modules` how many are served.
+    pub(crate) fn permits(
+        &mut self,
+        module: ModuleId,
+        difference: Difference,
+        reason: Reason,
+        pass: u64,
+        modules: u64,
+    ) -> bool {
+        let shrinks = matches!(difference, Difference::Shrunk | Difference::Vanished);
+        let vanished = difference == Difference::Vanished;
+        let unsuspicious = !shrinks || reason == Reason::Told || (reason == Reason::Compared && !vanished);
+        let before = self.forget(module);
+        if unsuspicious {
+            return true;
+        }
+        let since = match reason {
+            Reason::Compared => 0,
+            _ => before.map_or(pass, |held| held.since),
+        };
+        self.held.insert(
+            module,
+            Held {
+                since,
+                seen: pass,
+                vanished,
+            },
+        );
+        self.vanished += u64::from(vanished);
+        // A comparison's are released together by `compared`, when all that vanished are known.
+        let confirmed = since < pass && reason != Reason::Compared;
+        if confirmed && !(vanished && self.waits_for_people(modules)) {
+            self.forget(module);
+            return true;
+        }
+        false
+    }
+
+    /// A comparison is done: what it found vanished, to be read again and published, unless people must look first.
+    pub(crate) fn compared(&self, modules: u64) -> Vec<ModuleId> {
+        if self.waits_for_people(modules) {
+            return Vec::new();
+        }
+        self.held
+            .iter()
+            .filter(|(_, held)| held.since == 0)
+            .map(|(module, _)| *module)
+            .collect()
+    }
+
+    /// The sweep ends `pass`: these are held and were not seen again in it, because they have come back, or because
+    /// the rows that they show stand in other modules now. To be read again, which settles it.
+    pub(crate) fn unseen(&self, pass: u64) -> Vec<ModuleId> {
+        self.held
+            .iter()
+            .filter(|(_, held)| held.seen < pass)
+            .map(|(module, _)| *module)
+            .collect()
+    }
+
+    fn forget(&mut self, module: ModuleId) -> Option<Held> {
+        let held = self.held.remove(&module)?;
+        self.vanished -= u64::from(held.vanished);
+        Some(held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Difference::{Nodes, Shrunk, Vanished};
+    use Reason::{Compared, Found, Told};
+
+    const MODULE: ModuleId = ModuleId::new(1, 1);
+
+    #[test]
+    fn shrink_that_somebody_announced_passes_at_once() {
+        let mut guard = Guard::default();
+        assert!(guard.permits(MODULE, Vanished, Told, 1, 1));
+        assert!(guard.permits(MODULE, Shrunk, Compared, 1, 1));
+        assert!(guard.permits(MODULE, Nodes, Found, 1, 1));
+        assert_eq!(guard.held(), 0);
+    }
+
+    #[test]
+    fn unannounced_shrink_is_held_until_the_next_pass_sees_it_again() {
+        let mut guard = Guard::default();
+        assert!(!guard.permits(MODULE, Shrunk, Found, 3, 100));
+        assert!(
+            !guard.permits(MODULE, Shrunk, Found, 3, 100),
+            "the same pass is no second sight"
+        );
+        assert!(guard.permits(MODULE, Shrunk, Found, 4, 100));
+        assert_eq!(guard.held(), 0);
+    }
+
+    #[test]
+    fn module_that_came_back_is_not_held_and_must_be_seen_twice_again() {
+        let mut guard = Guard::default();
+        assert!(!guard.permits(MODULE, Shrunk, Found, 3, 100));
+        assert_eq!((guard.unseen(3), guard.unseen(4)), (vec![], vec![MODULE]));
+        assert!(
+            guard.permits(MODULE, Difference::None, Found, 4, 100),
+            "it is read again and nothing is missing"
+        );
+        assert_eq!(guard.held(), 0);
+        assert!(!guard.permits(MODULE, Shrunk, Found, 5, 100));
+    }
+
+    #[test]
+    fn most_modules_gone_at_once_wait_for_people_and_one_announced_passes() {
+        let mut guard = Guard::default();
+        for pass in [1, 2, 3] {
+            for cmdid in 0..11 {
+                assert!(!guard.permits(ModuleId::new(1, cmdid), Vanished, Found, pass, 20));
+            }
+        }
+        assert_eq!(guard.vanished(), 11);
+        assert!(guard.waits_for_people(20) && !guard.waits_for_people(22));
+        assert!(guard.permits(ModuleId::new(1, 0), Vanished, Told, 3, 20));
+        assert_eq!(guard.vanished(), 10);
+    }
+
+    #[test]
+    fn most_modules_gone_are_never_released_by_passes() {
+        let mut guard = Guard::default();
+        for pass in 1..5 {
+            let released =
+                (0..11).filter(|&cmdid| guard.permits(ModuleId::new(1, cmdid), Vanished, Found, pass, 11));
+            assert_eq!(released.count(), 0, "pass {pass}");
+        }
+    }
+
+    #[test]
+    fn nine_modules_of_nine_are_few_enough_to_be_believed() {
+        let mut guard = Guard::default();
+        for (pass, released) in [(1, 0), (2, 9)] {
+            let permitted =
+                (0..9).filter(|&cmdid| guard.permits(ModuleId::new(1, cmdid), Vanished, Found, pass, 9));
+            assert_eq!(permitted.count(), released);
+        }
+    }
+
+    #[test]
+    fn comparison_releases_what_vanished_when_all_of_it_is_known() {
+        let mut guard = Guard::default();
+        for cmdid in 0..5 {
+            assert!(!guard.permits(ModuleId::new(1, cmdid), Vanished, Compared, 2, 100));
+        }
+        let released = guard.compared(100);
+        assert_eq!(released.len(), 5);
+        assert!(
+            released
+                .iter()
+                .all(|module| guard.permits(*module, Vanished, Found, 2, 100))
+        );
+        for cmdid in 0..60 {
+            guard.permits(ModuleId::new(1, cmdid), Vanished, Compared, 2, 100);
+        }
+        assert_eq!(guard.compared(100), []);
+    }
+}

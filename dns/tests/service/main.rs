@@ -1,0 +1,8 @@
+//! dns over real sockets on loopback, with the embedded store: what an agent and an operator see.
+
+mod editing;
+mod foreign;
+mod hostile;
+mod peer;
+mod running;
+mod subscribing;

@@ -1,0 +1,230 @@
+//! One core's loop: wait, take all completions, let the handler decide, submit once. The same over both backends.
+
+use super::accepting::Listening;
+use super::backend::{Backend, Event, ReceiveEnd};
+use super::desk::Desk;
+use super::ending::Stopping;
+use super::posts::Parcel;
+use super::timers::{Timer, Timers};
+use crate::handler::{CloseReason, ConnectionId, Handler};
+use crate::mail::{Consumer, Waker};
+use crate::turn::Turn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Mail taken from one producer in one turn; the rest waits for the next, so that connections get theirs.
+const MAIL_PER_TURN_MAX: usize = 1024;
+/// How soon to look again for what is not announced: room in another core's queue, memory given back.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
+
+/// What reaches a core from other threads.
+pub(crate) struct Inbox<M> {
+    pub(crate) waker: Waker,
+    pub(crate) cores: Vec<Consumer<Parcel<M>>>,
+    pub(crate) outside: Vec<Consumer<M>>,
+    /// Set when the service is to stop.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl<M> Inbox<M> {
+    fn is_empty(&self) -> bool {
+        self.cores.iter().all(Consumer::is_empty) && self.outside.iter().all(Consumer::is_empty)
+    }
+}
+
+/// A core while it runs.
+pub(crate) struct CoreLoop<H: Handler, B> {
+    // Dropped first: the kernel must be done with the memory before the pool gives it up.
+    pub(super) backend: B,
+    pub(super) handler: H,
+    pub(super) desk: Desk<H::Mail>,
+    pub(super) inbox: Inbox<H::Mail>,
+    pub(super) listeners: Vec<Listening>,
+    pub(super) timers: Timers,
+    /// Connections whose bytes wait for another turn.
+    pub(super) waiting: Vec<ConnectionId>,
+    /// Connections whose receive is to be armed at the end of the turn.
+    pub(super) rearm: Vec<ConnectionId>,
+    /// There were fewer receive slots than connections that had bytes for them.
+    pub(super) scarce: bool,
+    /// A connection among the waiting can go on at once.
+    pub(super) ready: bool,
+    /// Connections handed to each core so far.
+    pub(super) handed: Vec<u64>,
+    pub(super) connections_max: u64,
+    /// Memory was short; a timer is set to look for those who hold it.
+    pub(super) reclaiming: bool,
+    pub(super) stopping: Option<Stopping>,
+    pub(super) now: Instant,
+    /// When the handler wants to be called at the latest.
+    settle_at: Option<Instant>,
+}
+
+impl<H: Handler, B: Backend> CoreLoop<H, B> {
+    pub(crate) fn new(
+        backend: B,
+        handler: H,
+        desk: Desk<H::Mail>,
+        inbox: Inbox<H::Mail>,
+        listeners: Vec<Listening>,
+        connections_max: u64,
+    ) -> Self {
+        let cores = desk.all_stats.len();
+        let now = Instant::now();
+        Self {
+            backend,
+            handler,
+            desk,
+            inbox,
+            listeners,
+            timers: Timers::default(),
+            waiting: Vec::new(),
+            rearm: Vec::new(),
+            scarce: false,
+            ready: false,
+            handed: vec![0; cores],
+            connections_max,
+            reclaiming: false,
+            stopping: None,
+            now,
+            // The handler settles once before anything happens, so that it can set its first time.
+            settle_at: Some(now),
+        }
+    }
+
+    /// Runs until the service stops.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let waker = self.inbox.waker.clone();
+        self.backend.watch_waker(waker.fd())?;
+        self.start_listening()?;
+        while !self.is_stopped() {
+            self.wait()?;
+            self.now = Instant::now();
+            self.desk.stats().turns.add(1);
+            // Those who waited come after what is new: they had a turn already.
+            let waited = self.take_waiting();
+            while let Some(event) = self.backend.next_event() {
+                self.complete(event);
+            }
+            self.pump_waiting(waited);
+            self.take_mail();
+            self.fire_timers();
+            self.look_for_shortage();
+            self.look_for_stop();
+            self.settle();
+            self.flush();
+            self.arm_receives();
+            self.desk.posts.settle();
+            self.desk
+                .stats()
+                .posts_held_back
+                .set(self.desk.posts.held_back() as u64);
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something happens or is due.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        if timeout == Some(Duration::ZERO) {
+            return self.backend.wait(timeout);
+        }
+        self.inbox.waker.prepare_sleep();
+        let must_go_on =
+            !self.inbox.is_empty() || (self.inbox.stop.load(Ordering::Acquire) && self.stopping.is_none());
+        let result = self
+            .backend
+            .wait(if must_go_on { Some(Duration::ZERO) } else { timeout });
+        self.inbox.waker.woke();
+        result
+    }
+
+    /// How long nothing needs doing; `None` for ever.
+    fn timeout(&self) -> Option<Duration> {
+        if self.ready || self.desk.posts.has_own() {
+            return Some(Duration::ZERO);
+        }
+        let retry = !self.waiting.is_empty() || !self.rearm.is_empty() || self.desk.posts.held_back() > 0;
+        let at = [
+            self.settle_at,
+            self.timers.next_timeout(),
+            self.stopping.as_ref().map(Stopping::deadline),
+            retry.then(|| self.now + RETRY_INTERVAL),
+        ];
+        let next = at.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn complete(&mut self, event: Event) {
+        match event {
+            Event::Woken => {}
+            Event::Acceptable(listener) => self.accept(listener),
+            Event::Received {
+                connection,
+                inbound,
+                armed,
+            } => self.received(connection, inbound, armed),
+            Event::ReceiveEnded { connection, end } => self.receive_ended(connection, end),
+            Event::Sent { connection, result } => self.sent(connection, result),
+            Event::Writable(connection) => self.writable(connection),
+        }
+    }
+
+    fn receive_ended(&mut self, id: ConnectionId, end: ReceiveEnd) {
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
+        (connection.receiving, connection.stopping) = (false, false);
+        match end {
+            ReceiveEnd::Eof => self.no_more_comes(id, CloseReason::Peer),
+            ReceiveEnd::Failed(_) => self.no_more_comes(id, CloseReason::Error),
+            ReceiveEnd::NoSlot => {
+                self.scarce = true;
+                self.desk.stats().receives_starved.add(1);
+                self.want_bytes(id);
+            }
+            ReceiveEnd::Stopped => self.want_bytes(id),
+        }
+        self.let_go(id);
+    }
+
+    fn take_mail(&mut self) {
+        let mut taken = 0;
+        let turn = &mut Turn::new(self.now, &mut self.desk);
+        let mut parcels = Vec::new();
+        for consumer in &mut self.inbox.cores {
+            taken += consumer.drain(MAIL_PER_TURN_MAX, |parcel| match parcel {
+                Parcel::Mail(mail) => self.handler.mail(turn, mail),
+                Parcel::Connection(handed) => parcels.push(handed),
+            });
+        }
+        for consumer in &mut self.inbox.outside {
+            taken += consumer.drain(MAIL_PER_TURN_MAX, |mail| self.handler.mail(turn, mail));
+        }
+        self.desk.stats().mail.add(taken as u64);
+        for handed in parcels {
+            self.desk.stats().connections_taken.add(1);
+            self.open(handed);
+        }
+        for mail in self.desk.posts.take_own() {
+            self.handler.mail(&mut Turn::new(self.now, &mut self.desk), mail);
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Stall(connection) => self.look_for_stall(connection),
+                Timer::Linger(connection) => self.end_lingering(connection),
+                Timer::Accept(listener) => self.accept(listener),
+                Timer::Reclaim => self.reclaim(),
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.settle_at = self.handler.settle(&mut Turn::new(self.now, &mut self.desk));
+    }
+}

@@ -1,0 +1,315 @@
+//! What is to be sent to one connection: encoded straight into pooled buffers, shared bytes chained behind, bounded.
+
+use super::memory::Memory;
+use crate::buffers::{Buffer, BufferClass};
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+
+/// Bytes that one connection may have queued. A route of 16,384 nodes is 16 pages of 24 KiB, and a few of those may be
+/// asked for at once.
+pub(crate) const OUT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Pieces that one connection may have queued: as many as fill the bytes with shared ones that are not worth copying.
+pub(crate) const OUT_CHUNKS_MAX: usize = 2048;
+/// With this much queued no more of the connection's bytes are handled, until [`OUT_RESUME_BYTES`] are left: one
+/// connection that asks faster than it reads costs no more.
+pub(crate) const OUT_PAUSE_BYTES: usize = 256 * 1024;
+/// See [`OUT_PAUSE_BYTES`].
+pub(crate) const OUT_RESUME_BYTES: usize = 64 * 1024;
+/// Shared bytes up to this length are copied where a buffer with room is at the tail: a write of their own costs more.
+const SHARED_COPY_MAX: usize = 1024;
+
+const _: () = assert!(OUT_RESUME_BYTES < OUT_PAUSE_BYTES && OUT_PAUSE_BYTES < OUT_BYTES_MAX);
+const _: () = assert!(OUT_CHUNKS_MAX * SHARED_COPY_MAX >= OUT_BYTES_MAX);
+
+/// A piece of what is queued.
+#[derive(Debug)]
+enum Chunk {
+    /// Ours alone, from the pool or its reserve.
+    Pooled(Buffer),
+    /// Ours alone, because there was nothing to lend: the handler answers what it was shown before that was known.
+    Beyond {
+        memory: Box<[u8]>,
+        start: usize,
+        end: usize,
+    },
+    /// Other connections send it too.
+    Shared(Bytes),
+}
+
+impl Chunk {
+    fn data(&self) -> &[u8] {
+        match self {
+            Self::Pooled(buffer) => buffer.data(),
+            Self::Beyond { memory, start, end } => &memory[*start..*end],
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    fn spare(&mut self) -> usize {
+        match self {
+            Self::Pooled(buffer) => buffer.spare_mut().len(),
+            Self::Beyond { memory, end, .. } => memory.len() - *end,
+            Self::Shared(_) => 0,
+        }
+    }
+
+    fn fill(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
+        match self {
+            Self::Pooled(buffer) => {
+                let bytes = fill(buffer.spare_mut());
+                buffer.filled(bytes);
+                bytes
+            }
+            Self::Beyond { memory, end, .. } => {
+                let bytes = fill(&mut memory[*end..]);
+                assert!(
+                    bytes <= memory.len() - *end,
+                    "no more is filled than there was room for"
+                );
+                *end += bytes;
+                bytes
+            }
+            Self::Shared(_) => unreachable!("shared bytes have no room"),
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        match self {
+            Self::Pooled(buffer) => buffer.consume(bytes),
+            Self::Beyond { start, .. } => *start += bytes,
+            Self::Shared(shared) => shared.advance(bytes),
+        }
+    }
+}
+
+/// What is queued for one connection.
+#[derive(Debug, Default)]
+pub(crate) struct OutQueue {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    /// The kernel has the front: nothing is put behind it in the same buffer.
+    front_is_out: bool,
+}
+
+/// Where the memory came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The pool, its reserve, or the sharer.
+    Lent,
+    /// Neither had any.
+    Beyond,
+}
+
+impl OutQueue {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Whether only the front is queued.
+    pub(crate) fn has_one_chunk(&self) -> bool {
+        self.chunks.len() == 1
+    }
+
+    /// Bytes that may still be queued.
+    pub(crate) fn room(&self) -> usize {
+        if self.chunks.len() < OUT_CHUNKS_MAX {
+            OUT_BYTES_MAX - self.bytes.min(OUT_BYTES_MAX)
+        } else {
+            0
+        }
+    }
+
+    /// Lets `fill` write at least `bytes_max` bytes behind what is queued.
+    pub(crate) fn append(
+        &mut self,
+        memory: &Memory,
+        bytes_max: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Source {
+        let mut source = Source::Lent;
+        if !self.tail_has(bytes_max) {
+            let chunk = self.fresh(memory, bytes_max);
+            if matches!(chunk, Chunk::Beyond { .. }) {
+                source = Source::Beyond;
+            }
+            self.chunks.push_back(chunk);
+        }
+        let Some(tail) = self.chunks.back_mut() else {
+            unreachable!("a tail was just made sure of")
+        };
+        self.bytes += tail.fill(fill);
+        if tail.data().is_empty() {
+            self.chunks.pop_back();
+        }
+        source
+    }
+
+    /// Queues bytes that others send too. Small ones are copied where that saves a write.
+    pub(crate) fn append_shared(&mut self, memory: &Memory, bytes: Bytes) -> Source {
+        let small = bytes.len() <= SHARED_COPY_MAX;
+        if bytes.is_empty() {
+            return Source::Lent;
+        }
+        if small && !self.chunks.is_empty() {
+            return self.append(memory, bytes.len(), |out| {
+                out[..bytes.len()].copy_from_slice(&bytes);
+                bytes.len()
+            });
+        }
+        self.bytes += bytes.len();
+        self.chunks.push_back(Chunk::Shared(bytes));
+        Source::Lent
+    }
+
+    /// What to send next, in one write.
+    pub(crate) fn front(&self) -> Option<&[u8]> {
+        self.chunks.front().map(Chunk::data)
+    }
+
+    /// The kernel has the front, until [`Self::sent`].
+    pub(crate) fn hand_out(&mut self) {
+        self.front_is_out = true;
+    }
+
+    /// The kernel took so many bytes of the front and is done with it. Returns whether that was all of it.
+    pub(crate) fn sent(&mut self, bytes: usize) -> bool {
+        self.front_is_out = false;
+        let Some(front) = self.chunks.front_mut() else {
+            return true;
+        };
+        front.consume(bytes);
+        self.bytes -= bytes;
+        let whole = front.data().is_empty();
+        if whole {
+            self.chunks.pop_front();
+        }
+        whole
+    }
+
+    fn tail_has(&mut self, bytes: usize) -> bool {
+        let taken = self.front_is_out && self.chunks.len() == 1;
+        !taken && self.chunks.back_mut().is_some_and(|tail| tail.spare() >= bytes)
+    }
+
+    /// Memory for at least `bytes`; the more is queued already, the more at once, so that few writes carry much.
+    fn fresh(&self, memory: &Memory, bytes: usize) -> Chunk {
+        let generous = match self.bytes {
+            0 => BufferClass::Small,
+            1..=16_384 => BufferClass::Medium,
+            _ => BufferClass::Large,
+        };
+        let generous = generous.bytes().max(bytes);
+        memory.for_reply(bytes, generous).map_or_else(
+            || Chunk::Beyond {
+                memory: vec![0; bytes.max(BufferClass::Small.bytes())].into_boxed_slice(),
+                start: 0,
+                end: 0,
+            },
+            Chunk::Pooled,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffers::{BufferPool, BufferPoolConfig};
+
+    fn memory(small: u32) -> Memory {
+        let config = BufferPoolConfig {
+            small,
+            medium: 1,
+            large: 0,
+            heap_max: 0,
+        };
+        Memory::new(BufferPool::new(&config).expect("a small arena is mapped")).expect("so are the reserves")
+    }
+
+    fn put(queue: &mut OutQueue, memory: &Memory, text: &[u8]) -> Source {
+        queue.append(memory, text.len(), |out| {
+            out[..text.len()].copy_from_slice(text);
+            text.len()
+        })
+    }
+
+    fn taken(queue: &mut OutQueue) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(front) = queue.front() {
+            let bytes = front.to_vec();
+            queue.sent(bytes.len());
+            all.extend(bytes);
+        }
+        all
+    }
+
+    #[test]
+    fn answers_of_one_turn_leave_in_one_write() {
+        let (memory, mut queue) = (memory(4), OutQueue::default());
+        put(&mut queue, &memory, b"one");
+        put(&mut queue, &memory, b"two");
+        assert_eq!(queue.front().expect("something is queued"), b"onetwo");
+        assert!(queue.has_one_chunk());
+    }
+
+    #[test]
+    fn nothing_is_put_behind_what_the_kernel_has() {
+        let (memory, mut queue) = (memory(4), OutQueue::default());
+        put(&mut queue, &memory, b"one");
+        queue.hand_out();
+        put(&mut queue, &memory, b"two");
+        assert_eq!(queue.front().expect("something is queued"), b"one");
+        assert!(queue.sent(3));
+        assert_eq!(taken(&mut queue), b"two");
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn order_is_kept_between_own_and_shared_bytes() {
+        let (memory, mut queue) = (memory(4), OutQueue::default());
+        let large = Bytes::from(vec![b'x'; SHARED_COPY_MAX + 1]);
+        queue.append_shared(&memory, Bytes::from_static(b"first"));
+        put(&mut queue, &memory, b"one");
+        queue.append_shared(&memory, Bytes::from_static(b"two"));
+        queue.append_shared(&memory, large.clone());
+        put(&mut queue, &memory, b"three");
+        let expected = [b"firstonetwo".as_slice(), &large, b"three"].concat();
+        assert_eq!(queue.bytes(), expected.len());
+        assert_eq!(taken(&mut queue), expected);
+    }
+
+    #[test]
+    fn short_write_leaves_the_rest_in_front() {
+        let (memory, mut queue) = (memory(4), OutQueue::default());
+        put(&mut queue, &memory, b"onetwo");
+        queue.hand_out();
+        assert!(!queue.sent(3));
+        put(&mut queue, &memory, b"three");
+        assert_eq!(taken(&mut queue), b"twothree");
+    }
+
+    #[test]
+    fn answer_is_written_beyond_an_exhausted_pool_and_told() {
+        let (memory, mut queue) = (memory(1), OutQueue::default());
+        let small = vec![1; BufferClass::Small.bytes()];
+        let mut lent = 0;
+        while put(&mut queue, &memory, &small) == Source::Lent {
+            lent += 1;
+            assert!(lent < 1000, "reserves are bounded");
+        }
+        assert_eq!(taken(&mut queue).len(), (lent + 1) * small.len());
+        assert_eq!(put(&mut queue, &memory, &small), Source::Lent);
+    }
+
+    #[test]
+    fn nothing_written_leaves_nothing_queued() {
+        let (memory, mut queue) = (memory(1), OutQueue::default());
+        queue.append(&memory, 100, |_| 0);
+        queue.append_shared(&memory, Bytes::new());
+        assert!(queue.is_empty());
+        assert!(!memory.is_short());
+    }
+}

@@ -1,0 +1,312 @@
+//! From bytes that arrived to the handler: fairly, in order, and only as fast as they can be handled.
+
+use super::backend::{Backend, Receive};
+use super::connection::Stage;
+use super::core_loop::CoreLoop;
+use super::inflow::{FRAME_BYTES_MAX, Taken, UNHANDLED_BYTES_MAX};
+use super::out_queue::OUT_PAUSE_BYTES;
+use super::slots::{Inbound, SLOT_BYTES};
+use super::timers::Timer;
+use crate::handler::{CloseReason, ConnectionId, Handler, Received};
+use crate::turn::Turn;
+use std::time::{Duration, Instant};
+
+/// How long a peer may hold memory without using it while others lack some.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+
+/// What became of a connection's unhandled bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pumped {
+    /// There is nothing more to show.
+    Dry,
+    /// The handler wants others to have their turn first.
+    Yielded,
+    /// Memory, or another core, must come to help first.
+    Starved,
+    /// The peer must read its answers first.
+    Paused,
+    /// Nothing is shown any more.
+    Closed,
+}
+
+impl<H: Handler, B: Backend> CoreLoop<H, B> {
+    /// Bytes arrived.
+    pub(super) fn received(&mut self, id: ConnectionId, inbound: Inbound, armed: bool) {
+        self.desk.stats().receives.add(1);
+        self.desk.stats().bytes_received.add(inbound.len() as u64);
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            self.backend.release(inbound);
+            return;
+        };
+        connection.receiving = armed;
+        connection.stopping &= armed;
+        if connection.stage != Stage::Open {
+            self.backend.release(inbound);
+            self.want_bytes(id);
+            self.let_go(id);
+            return;
+        }
+        // Less than a slot means that the socket is empty: the peer does not outrun us.
+        connection.flooding &= inbound.len() == SLOT_BYTES || connection.inflow.has_more();
+        connection.inflow.hold(inbound);
+        if !connection.waiting && !connection.paused {
+            self.pump(id);
+        } else {
+            self.make_way(id);
+        }
+        self.hold_back(id);
+    }
+
+    /// No more bytes come: what came before is handled first, then the connection ends for `reason`.
+    pub(super) fn no_more_comes(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
+        connection.ended = Some(reason);
+        match connection.stage {
+            Stage::Open if !connection.waiting && !connection.paused => self.pump(id),
+            Stage::Lingering => self.end(id),
+            _ => {}
+        }
+    }
+
+    /// The connections whose bytes waited for this turn.
+    pub(super) fn take_waiting(&mut self) -> Vec<ConnectionId> {
+        self.ready = false;
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Shows the handler what waited for this turn.
+    pub(super) fn pump_waiting(&mut self, waited: Vec<ConnectionId>) {
+        for id in waited {
+            if let Some(connection) = self.desk.connections.get_mut(id) {
+                connection.waiting = false;
+                self.pump(id);
+                self.want_bytes(id);
+            }
+        }
+        self.desk
+            .stats()
+            .connections_waiting
+            .set(self.waiting.len() as u64);
+    }
+
+    /// The out-queue got shorter: a connection that waited for this goes on in the next turn.
+    pub(super) fn resume(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.desk.connections.open_mut(id)
+            && std::mem::take(&mut connection.paused)
+        {
+            self.wait_for_turn(id, true);
+        }
+    }
+
+    /// Sees to it that a receive is armed at the end of this turn, if bytes are wanted then.
+    pub(super) fn want_bytes(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.desk.connections.get_mut(id)
+            && !connection.receiving
+            && !connection.rearm
+        {
+            connection.rearm = true;
+            self.rearm.push(id);
+        }
+    }
+
+    /// Arms the receives of this turn. While slots are scarce only as many as there are slots, so that the others need
+    /// not be told in vain: they have their turn next.
+    pub(super) fn arm_receives(&mut self) {
+        if self.rearm.is_empty() {
+            return;
+        }
+        let mut most = if self.scarce {
+            self.backend.slots_free()
+        } else {
+            usize::MAX
+        };
+        let mut rearm = std::mem::take(&mut self.rearm).into_iter();
+        while most > 0
+            && let Some(id) = rearm.next()
+        {
+            most -= usize::from(self.arm_receive(id));
+        }
+        self.rearm.extend(rearm);
+        self.scarce = !self.rearm.is_empty();
+        self.ready |= self.scarce && self.backend.slots_free() > 0;
+    }
+
+    /// Arms a connection's receive, if bytes are wanted.
+    fn arm_receive(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return false;
+        };
+        connection.rearm = false;
+        let wanted = match connection.stage {
+            Stage::Open => {
+                let outruns = connection.flooding && connection.inflow.has_more();
+                !connection.paused && !outruns && connection.inflow.unhandled() < UNHANDLED_BYTES_MAX
+            }
+            // What comes is thrown away; only the end of it is waited for.
+            Stage::Lingering => true,
+            _ => false,
+        };
+        if !wanted || connection.receiving || connection.ended.is_some() {
+            return false;
+        }
+        let how = if connection.flooding {
+            Receive::Once
+        } else {
+            Receive::Many
+        };
+        connection.receiving = true;
+        let fd = connection.fd();
+        self.backend.receive(id, fd, how);
+        true
+    }
+
+    /// Shows the handler what there is, until it yields or nothing is left.
+    fn pump(&mut self, id: ConnectionId) {
+        let pumped = loop {
+            if let Some(pumped) = self.show(id) {
+                break pumped;
+            }
+        };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
+        match pumped {
+            Pumped::Dry => {
+                if let Some(reason) = connection.ended {
+                    self.desk.close(id, reason);
+                }
+            }
+            Pumped::Yielded => self.wait_for_turn(id, true),
+            Pumped::Starved => self.wait_for_turn(id, false),
+            Pumped::Paused => connection.paused = true,
+            Pumped::Closed => connection.inflow.discard(&mut self.backend),
+        }
+        self.make_way(id);
+    }
+
+    /// Shows the handler the oldest bytes once. `None` means: go on.
+    fn show(&mut self, id: ConnectionId) -> Option<Pumped> {
+        let (over, memory) = (self.desk.posts.is_over(), &self.desk.memory);
+        let Some(connection) = self.desk.connections.open_mut(id) else {
+            return Some(Pumped::Closed);
+        };
+        if connection.out.bytes() >= OUT_PAUSE_BYTES {
+            return Some(Pumped::Paused);
+        }
+        // While memory is short, only who has read all answers gets another from the reserve.
+        let unanswerable = memory.is_short() && (!connection.out.is_empty() || memory.is_exhausted());
+        if (over || unanswerable) && connection.inflow.unhandled() > 0 {
+            return Some(Pumped::Starved);
+        }
+        let view = match connection.inflow.take(memory, &mut self.backend) {
+            Taken::View(view) => view,
+            Taken::Nothing => return Some(Pumped::Dry),
+            Taken::NoMemory => return Some(Pumped::Starved),
+        };
+        let bytes = view.bytes(&self.backend);
+        let shown = bytes.len();
+        let turn = &mut Turn::new(self.now, &mut self.desk);
+        let (consumed, more) = match self.handler.received(turn, id, bytes) {
+            Received::Consumed(bytes) => (bytes, false),
+            Received::Yield(bytes) => (bytes, true),
+            Received::Close => {
+                self.desk.close(id, CloseReason::Handler);
+                (shown, false)
+            }
+        };
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return Some(Pumped::Closed);
+        };
+        if consumed > 0 {
+            connection.handled = self.now;
+        }
+        let freed = connection
+            .inflow
+            .put_back(view, consumed, more, &self.desk.memory, &mut self.backend);
+        if !more && consumed == 0 && shown >= FRAME_BYTES_MAX {
+            self.desk.close(id, CloseReason::Handler);
+            return Some(Pumped::Closed);
+        }
+        match (freed, more) {
+            (false, _) => Some(Pumped::Starved),
+            (true, true) => Some(Pumped::Yielded),
+            (true, false) => None,
+        }
+    }
+
+    /// Puts a connection into the list of those whose bytes wait; `ready` says that the next turn can serve it.
+    fn wait_for_turn(&mut self, id: ConnectionId, ready: bool) {
+        self.ready |= ready;
+        if let Some(connection) = self.desk.connections.get_mut(id)
+            && !connection.waiting
+        {
+            connection.waiting = true;
+            self.waiting.push(id);
+        }
+    }
+
+    /// Frees the slots of a connection whose bytes wait, before others lack them. A peer that reads nothing and whose
+    /// bytes fit nowhere else is too slow.
+    fn make_way(&mut self, id: ConnectionId) {
+        let scarce = self.backend.slots_free() < self.backend.slots() / 2;
+        let Some(connection) = self.desk.connections.get_mut(id) else {
+            return;
+        };
+        if !connection.inflow.holds_slots() || !(connection.paused || scarce) {
+            return;
+        }
+        let freed = connection.inflow.evacuate(&self.desk.memory, &mut self.backend);
+        if !freed && connection.paused {
+            self.desk.doom(id, CloseReason::Slow);
+        }
+    }
+
+    /// Stops a receive that brings more than is handled.
+    fn hold_back(&mut self, id: ConnectionId) {
+        let Some(connection) = self.desk.connections.open_mut(id) else {
+            return;
+        };
+        if !connection.receiving {
+            self.want_bytes(id);
+        } else if !connection.stopping
+            && (connection.paused || connection.inflow.unhandled() >= UNHANDLED_BYTES_MAX)
+        {
+            (connection.stopping, connection.flooding) = (true, true);
+            let fd = connection.fd();
+            self.desk.stats().receives_paused.add(1);
+            self.backend.stop_receiving(id, fd);
+        }
+    }
+
+    /// Sets a timer once memory was short.
+    pub(super) fn look_for_shortage(&mut self) {
+        if !self.reclaiming && self.desk.memory.take_was_short() {
+            self.reclaiming = true;
+            self.timers.set(self.now + HOLD_MAX, Timer::Reclaim);
+        }
+    }
+
+    /// Where memory is still short, ends those who hold some for nothing: half a frame whose end does not come, or
+    /// answers that are not read. Who waits for us is spared.
+    pub(super) fn reclaim(&mut self) {
+        self.reclaiming = false;
+        if !self.desk.memory.take_was_short() {
+            return;
+        }
+        for id in self.desk.connections.ids() {
+            let Some(connection) = self.desk.connections.get_mut(id) else {
+                continue;
+            };
+            let since = |at: Instant| self.now.saturating_duration_since(at);
+            let half_a_frame = connection.inflow.unhandled() > 0
+                && !connection.waiting
+                && !connection.paused
+                && since(connection.handled) >= HOLD_MAX;
+            if half_a_frame || (connection.blocked && since(connection.progress) >= HOLD_MAX) {
+                self.desk.doom(id, CloseReason::Slow);
+            }
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! One core's ring: multishot receives into provided slots, writes from the registered arena, one submit a turn.
+
+mod provided;
+
+use crate::buffers::BufferPool;
+use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending};
+use crate::cores::slots::{Inbound, SLOT_BYTES, Slots};
+use crate::cores::token::{Operation, pack, unpack};
+use crate::handler::{ConnectionId, CoreIndex};
+use crate::ladder;
+use crate::stats::CoreStats;
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode};
+use provided::{GROUP, ProvidedRing};
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Never waits, never raises SIGPIPE, and takes less than everything for a failure, so that it is reported.
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+/// The arena is the only registered buffer.
+const ARENA: u16 = 0;
+/// Rounds in which late completions are fetched at once; what is left comes with the next wait.
+const LATE_ROUNDS_MAX: usize = 16;
+
+/// A send that the kernel reports only where it fell short.
+#[derive(Debug)]
+struct Quiet {
+    connection: ConnectionId,
+    bytes: u32,
+    reported: bool,
+}
+
+/// One core's ring.
+pub(crate) struct RingBackend {
+    // Dropped first: the kernel is done with slots and arena when the ring is closed.
+    ring: IoUring,
+    provided: ProvidedRing,
+    slots: Slots,
+    /// Keeps the registered arena mapped.
+    _pool: BufferPool,
+    /// The addresses of the arena, once it is registered and the kernel writes from it without waiting.
+    registered: Range<usize>,
+    quiet: Vec<Quiet>,
+    events: VecDeque<Event>,
+    waker: RawFd,
+    waker_armed: bool,
+    core: CoreIndex,
+    all_stats: Arc<[CoreStats]>,
+}
+
+impl RingBackend {
+    /// Opens a ring on this thread, which alone may use it. Returns it with what people should know about it.
+    pub(crate) fn open(
+        pool: &BufferPool,
+        slots: u16,
+        core: CoreIndex,
+        all_stats: Arc<[CoreStats]>,
+    ) -> io::Result<(Self, String)> {
+        let ring = ladder::open().map_err(io::Error::from)?;
+        let slots = Slots::check_out(pool, slots)?;
+        let provided = ProvidedRing::register(&ring, &slots)?;
+        let mut backend = Self {
+            ring,
+            provided,
+            slots,
+            _pool: pool.clone(),
+            registered: 0..0,
+            quiet: Vec::new(),
+            events: VecDeque::new(),
+            waker: -1,
+            // Nothing is to be armed before there is a waker.
+            waker_armed: true,
+            core,
+            all_stats,
+        };
+        let told = match backend.register_arena(pool) {
+            Ok(()) => "buffers are registered".to_owned(),
+            Err(error) => format!("buffers are not registered: {error} ({})", ladder::MEMLOCK_CURE),
+        };
+        Ok((backend, told))
+    }
+
+    /// Registers the arena and tries a write from it.
+    fn register_arena(&mut self, pool: &BufferPool) -> io::Result<()> {
+        let (start, bytes) = pool.arena();
+        let arena = libc::iovec {
+            iov_base: start.cast(),
+            iov_len: bytes,
+        };
+        // SAFETY: the arena stays mapped while `_pool` lives, which is dropped after the ring.
+        ladder::with_patience(|| unsafe { self.ring.submitter().register_buffers(&[arena]) })?;
+        let (ours, mut theirs) = UnixStream::pair()?;
+        let mut trial = pool.check_out(1).ok_or(io::ErrorKind::OutOfMemory)?;
+        trial.put(b"?");
+        let entry = write_fixed(ours.as_raw_fd(), trial.data()).user_data(pack(Operation::Ignored));
+        self.push(&entry);
+        self.ring.submit_and_wait(1)?;
+        let completion = self.ring.completion().next();
+        let result = completion.map_or(-libc::EIO, |completion| completion.result());
+        if result != 1 {
+            return Err(io::Error::from_raw_os_error(-result));
+        }
+        let mut byte = [0];
+        theirs.read_exact(&mut byte)?;
+        self.registered = start as usize..start as usize + bytes;
+        Ok(())
+    }
+
+    fn stats(&self) -> &CoreStats {
+        &self.all_stats[usize::from(self.core.0)]
+    }
+
+    /// Puts an entry into the submission queue; a full queue is submitted first.
+    fn push(&mut self, entry: &Entry) {
+        // SAFETY: see each entry's maker: what it points to stays until the operation is over.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            self.stats().submission_full.add(1);
+            // Nothing is lost where this fails: the entries stay, and the next round tries again. What the kernel
+            // could lack is memory, or room for completions, which this makes.
+            if self.ring.submit().is_err() {
+                self.collect();
+            }
+        }
+    }
+
+    /// Takes all completions out of the queue.
+    fn collect(&mut self) {
+        let mut completions = self.ring.completion();
+        completions.sync();
+        for completion in completions {
+            let (result, flags) = (completion.result(), completion.flags());
+            match unpack(completion.user_data()) {
+                Operation::Wake => {
+                    self.waker_armed = cqueue::more(flags);
+                    self.events.push_back(Event::Woken);
+                }
+                Operation::Accept(listener) => self.events.push_back(Event::Acceptable(listener)),
+                Operation::Receive(connection) => {
+                    let slot = cqueue::buffer_select(flags);
+                    if let Some(slot) = slot {
+                        self.provided.taken();
+                        if result <= 0 {
+                            self.provided.provide(slot, &self.slots);
+                        }
+                    }
+                    self.events
+                        .push_back(received(connection, result, slot, cqueue::more(flags)));
+                }
+                Operation::Send(connection) => {
+                    let result = usize::try_from(result).map_err(|_| -result);
+                    self.events.push_back(Event::Sent { connection, result });
+                }
+                Operation::SendQuiet(place) => {
+                    if let Some(quiet) = self.quiet.get_mut(place as usize) {
+                        quiet.reported = true;
+                        let (connection, result) =
+                            (quiet.connection, usize::try_from(result).map_err(|_| -result));
+                        self.events.push_back(Event::Sent { connection, result });
+                    }
+                }
+                Operation::Writable(connection) => self.events.push_back(Event::Writable(connection)),
+                Operation::Ignored => {}
+            }
+        }
+    }
+
+    /// Fetches completions that the kernel has not posted yet: those that did not fit the queue, and failures of
+    /// quiet sends, which some operations report only by work that is done with the next enter.
+    fn collect_late(&mut self) {
+        for _ in 0..LATE_ROUNDS_MAX {
+            let submission = self.ring.submission();
+            let late = submission.cq_overflow() || (submission.taskrun() && !self.quiet.is_empty());
+            drop(submission);
+            if !late || self.ring.submit_and_wait(0).is_err() {
+                return;
+            }
+            self.collect();
+        }
+    }
+
+    /// Every quiet send that was submitted and not reported took all its bytes: they were tried when they were
+    /// submitted, and never wait. That holds only when nothing is left to be posted. Their events come first, so that their buffers take this turn's answers.
+    fn finish_quiet(&mut self) {
+        let mut submission = self.ring.submission();
+        submission.sync();
+        if self.quiet.is_empty() || !submission.is_empty() || submission.cq_overflow() || submission.taskrun()
+        {
+            return;
+        }
+        drop(submission);
+        for quiet in self.quiet.drain(..).rev() {
+            if !quiet.reported {
+                let result = Ok(quiet.bytes as usize);
+                self.events.push_front(Event::Sent {
+                    connection: quiet.connection,
+                    result,
+                });
+            }
+        }
+    }
+
+    /// Submits, and waits for at least one completion if `timeout` allows.
+    fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut submission = self.ring.submission();
+        submission.sync();
+        let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
+        drop(submission);
+        let result = match timeout {
+            Some(Duration::ZERO) if idle => return Ok(()),
+            Some(Duration::ZERO) => self.ring.submit(),
+            None => self.ring.submit_and_wait(1),
+            Some(timeout) => {
+                let timespec = Timespec::from(timeout);
+                let args = SubmitArgs::new().timespec(&timespec);
+                self.ring.submitter().submit_with_args(1, &args)
+            }
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // Time is up; a signal came; the kernel lacks memory, or room for completions, for a moment.
+                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn arm_waker(&mut self) {
+        self.waker_armed = true;
+        // Multishot polls are edge-triggered: each write is reported once, and the counter need not be read.
+        let poll = opcode::PollAdd::new(Fd(self.waker), libc::POLLIN as u32).multi(true);
+        self.push(&poll.build().user_data(pack(Operation::Wake)));
+    }
+}
+
+/// A write from the arena that never waits.
+fn write_fixed(fd: RawFd, bytes: &[u8]) -> Entry {
+    opcode::WriteFixed::new(Fd(fd), bytes.as_ptr(), bytes.len() as u32, ARENA)
+        .rw_flags(libc::RWF_NOWAIT)
+        .build()
+}
+
+/// What a completion of a receive means.
+fn received(connection: ConnectionId, result: i32, slot: Option<u16>, more: bool) -> Event {
+    match (usize::try_from(result), slot) {
+        (Ok(bytes @ 1..), Some(slot)) => Event::Received {
+            connection,
+            inbound: Inbound::new(slot, bytes),
+            armed: more,
+        },
+        (Ok(_), _) => Event::ReceiveEnded {
+            connection,
+            end: ReceiveEnd::Eof,
+        },
+        (Err(_), _) => {
+            let end = match -result {
+                libc::ENOBUFS => ReceiveEnd::NoSlot,
+                libc::ECANCELED | libc::EAGAIN | libc::EINTR => ReceiveEnd::Stopped,
+                errno => ReceiveEnd::Failed(errno),
+            };
+            Event::ReceiveEnded { connection, end }
+        }
+    }
+}
+
+impl Backend for RingBackend {
+    fn watch_waker(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.waker = fd.as_raw_fd();
+        self.arm_waker();
+        Ok(())
+    }
+
+    fn await_connection(&mut self, listener: u16, fd: RawFd) -> io::Result<()> {
+        let poll = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build();
+        self.push(&poll.user_data(pack(Operation::Accept(listener))));
+        Ok(())
+    }
+
+    fn receive(&mut self, connection: ConnectionId, fd: RawFd, how: Receive) {
+        let entry = match how {
+            Receive::Many => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
+            Receive::Once => opcode::Recv::new(Fd(fd), std::ptr::null_mut(), SLOT_BYTES as u32)
+                .buf_group(GROUP)
+                .build()
+                .flags(Flags::BUFFER_SELECT),
+        };
+        self.push(&entry.user_data(pack(Operation::Receive(connection))));
+    }
+
+    fn stop_receiving(&mut self, connection: ConnectionId, _: RawFd) {
+        let cancel = opcode::AsyncCancel::new(pack(Operation::Receive(connection))).build();
+        self.push(
+            &cancel
+                .user_data(pack(Operation::Ignored))
+                .flags(Flags::SKIP_SUCCESS),
+        );
+    }
+
+    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8], quiet: bool) -> Sending {
+        // Other memory looks the same from here: the heap, shared bytes, reserves.
+        let entry = if self.registered.contains(&(bytes.as_ptr() as usize)) {
+            write_fixed(fd, bytes)
+        } else {
+            opcode::Send::new(Fd(fd), bytes.as_ptr(), bytes.len() as u32)
+                .flags(SEND_FLAGS)
+                .build()
+        };
+        let entry = if quiet {
+            let place = self.quiet.len() as u32;
+            self.quiet.push(Quiet {
+                connection,
+                bytes: bytes.len() as u32,
+                reported: false,
+            });
+            entry
+                .user_data(pack(Operation::SendQuiet(place)))
+                .flags(Flags::SKIP_SUCCESS)
+        } else {
+            entry.user_data(pack(Operation::Send(connection)))
+        };
+        self.push(&entry);
+        Sending::Started
+    }
+
+    fn await_writable(&mut self, connection: ConnectionId, fd: RawFd) {
+        let poll = opcode::PollAdd::new(Fd(fd), libc::POLLOUT as u32).build();
+        self.push(&poll.user_data(pack(Operation::Writable(connection))));
+    }
+
+    fn forget(&mut self, _: ConnectionId, _: RawFd) -> bool {
+        // The shutdown ends the receive and the poll; each reports it.
+        false
+    }
+
+    fn slots_free(&self) -> usize {
+        self.provided.free()
+    }
+
+    fn slots(&self) -> usize {
+        self.slots.count()
+    }
+
+    fn bytes(&self, inbound: &Inbound) -> &[u8] {
+        self.slots.bytes(inbound)
+    }
+
+    fn release(&mut self, inbound: Inbound) {
+        self.provided.provide(inbound.slot(), &self.slots);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if !self.waker_armed {
+            self.arm_waker();
+        }
+        let timeout = if self.events.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        self.enter(timeout)?;
+        self.collect();
+        self.collect_late();
+        self.finish_quiet();
+        Ok(())
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}

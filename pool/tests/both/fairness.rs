@@ -1,0 +1,168 @@
+//! What one peer may cost the others: nothing.
+
+use crate::caller::Caller;
+use crate::service::{Service, Wanted, eventually, frame, verb};
+use lars_pool::{BufferPoolConfig, CloseReason, IoChoice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Sends the same bytes again and again, reading nothing, until told to stop or the connection is closed.
+fn flood(mut caller: Caller, bytes: Vec<u8>, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let stop = Arc::clone(stop);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    std::thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) && Instant::now() < deadline && caller.send_bytes(&bytes).is_ok()
+        {
+        }
+    })
+}
+
+fn is_served(service: &Service, rounds: usize) {
+    let mut caller = Caller::unix(service);
+    for _ in 0..rounds {
+        caller.echoes(b"me too");
+    }
+}
+
+pub(crate) fn reader_with_a_full_out_queue_is_closed_and_others_are_served(io: IoChoice) {
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
+    let mut idle = Caller::unix(&service);
+    let mut pusher = Caller::unix(&service);
+    idle.echoes(b"open");
+    // Pushes that nobody asked for are no reason to wait for the reader: the bound of its out-queue ends it.
+    for _ in 0..100 {
+        pusher.send(verb::SHARE, &vec![1; 50_000]);
+        assert_eq!(pusher.answer().len(), 50_000);
+    }
+    eventually("the reader is closed", || service.closed(CloseReason::Slow) == 1);
+    assert!(idle.is_closed());
+    is_served(&service, 10);
+    drop((pusher, idle));
+    eventually("memory is given back", || {
+        service.sum("lars_pool_connections") == 0 && service.sum("lars_pool_buffers_heap") == 0
+    });
+}
+
+pub(crate) fn reader_that_stalls_is_closed_after_ten_seconds(io: IoChoice) {
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
+    let mut stalled = Caller::unix(&service);
+    let start = Instant::now();
+    stalled.send(verb::PAGES, &1_500_000_u32.to_le_bytes());
+    while service.closed(CloseReason::Slow) == 0 {
+        is_served(&service, 1);
+        assert!(
+            start.elapsed() < Duration::from_secs(13),
+            "it should be closed by now"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(
+        start.elapsed() > Duration::from_secs(9),
+        "it had {:?} only",
+        start.elapsed()
+    );
+    assert!(stalled.is_closed());
+}
+
+pub(crate) fn flood_of_frames_leaves_turns_for_others(io: IoChoice) {
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
+    let stop = Arc::new(AtomicBool::new(false));
+    // Frames that are not answered, so that nothing but the bound of frames holds the flood back.
+    let frames: Vec<u8> = frame(verb::WHO, b"").repeat(2000);
+    let floods: Vec<_> = (0..3)
+        .map(|_| flood(Caller::tcp(&service), frames.clone(), &stop))
+        .collect();
+    eventually("there are yields", || {
+        service.seen.lock().expect("no handler panics").yields > 100
+    });
+    is_served(&service, 200);
+    stop.store(true, Ordering::Relaxed);
+    for flood in floods {
+        flood.join().expect("it stops");
+    }
+    assert_eq!(
+        service.seen.lock().expect("no handler panics").shown_after_yield,
+        0
+    );
+    eventually("all are released", || service.sum("lars_pool_connections") == 0);
+}
+
+pub(crate) fn peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end(io: IoChoice) {
+    const ASKED: usize = 20_000;
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
+    let mut caller = Caller::unix(&service);
+    let mut writer = caller.again();
+    let sender = std::thread::spawn(move || {
+        for _ in 0..ASKED {
+            writer.send(verb::ECHO, &[9; 1000]);
+        }
+    });
+    eventually("it is held back", || {
+        service.sum("lars_pool_receives_paused_total") > 0 && service.sum("lars_pool_sends_blocked_total") > 0
+    });
+    is_served(&service, 100);
+    for _ in 0..ASKED {
+        assert_eq!(caller.answer().len(), 1000);
+    }
+    sender.join().expect("all was sent");
+    assert_eq!(service.sum("lars_pool_connections_closed_slow_total"), 0);
+}
+
+pub(crate) fn exhausted_pool_slows_the_flooding_peers_and_nobody_else(io: IoChoice) {
+    let buffers = BufferPoolConfig {
+        small: 16,
+        medium: 0,
+        large: 0,
+        heap_max: 4,
+    };
+    let service = Wanted {
+        cores: 1,
+        buffers,
+        ..Wanted::over(io)
+    }
+    .start();
+    let mut greedy: Vec<Caller> = (0..40).map(|_| Caller::unix(&service)).collect();
+    for caller in &mut greedy {
+        // The beginning of a frame, long enough to need memory, whose end does not come.
+        caller
+            .send_bytes(&[&60_001_u32.to_le_bytes()[..], b"e", &vec![5; 30_000]].concat())
+            .expect("the socket takes it");
+    }
+    eventually("the pool is exhausted", || {
+        service.sum("lars_pool_buffers_exhausted_total") > 0
+    });
+    is_served(&service, 100);
+    // Nobody is closed for it, and everybody is served when memory is back.
+    for caller in &mut greedy {
+        caller.end_of_frame();
+    }
+    for caller in &mut greedy {
+        assert_eq!(caller.answer().len(), 60_000);
+    }
+    assert_eq!(service.sum("lars_pool_connections"), 41 - 1);
+}
+
+impl Caller {
+    /// The rest of what [`exhausted_pool_slows_the_flooding_peers_and_nobody_else`] began.
+    fn end_of_frame(&mut self) {
+        let mut writer = self.again();
+        std::thread::spawn(move || writer.send_bytes(&vec![5; 30_000]));
+    }
+}

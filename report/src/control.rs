@@ -1,0 +1,211 @@
+//! The thread that alone speaks with the store: one transaction for all that waits, then the answers. While the store
+//! is away nothing is answered and nothing is lost: it keeps trying.
+
+mod courier;
+mod keeper;
+
+pub(crate) use keeper::Opened;
+
+use crate::control::courier::Courier;
+use crate::control::keeper::Keeper;
+use crate::intake::Intake;
+use crate::mail::{Arrival, Mail};
+use crate::stats::ControlCounts;
+use crate::status::StoreState;
+use lars_pool::mail::Mailer;
+use lars_store::{CallBatch, CallStore, StoreConfig, Stored};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep_until};
+
+/// How often what grew too old is deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+/// Acknowledgements idle for so long are forgotten: far longer than a spool is kept (three days).
+const ACK_IDLE_S: u64 = 7 * 24 * 3_600;
+const DAY_MINUTES: u64 = 24 * 60;
+
+/// What the control thread is made of.
+pub(crate) struct ControlParts {
+    /// The store.
+    pub store: StoreConfig,
+    /// Batches from the cores.
+    pub arrivals: mpsc::Receiver<Arrival>,
+    /// The way to each core.
+    pub mailers: Vec<Mailer<Mail>>,
+    /// Tells to stop.
+    pub stop: Arc<Notify>,
+    /// Where the store's state is shown.
+    pub state: Arc<StoreState>,
+    /// Counts.
+    pub counts: Arc<ControlCounts>,
+    /// Tallies stored in one transaction.
+    pub transaction_tallies_max: usize,
+    /// How long history is kept.
+    pub history_retention_days: u32,
+}
+
+/// The control thread's state.
+struct Control {
+    keeper: Keeper,
+    arrivals: mpsc::Receiver<Arrival>,
+    intake: Intake,
+    courier: Courier,
+    counts: Arc<ControlCounts>,
+    transaction_tallies_max: usize,
+    history_retention_days: u32,
+    /// When the next pruning starts, or goes on.
+    prune_at: Instant,
+}
+
+/// Runs until it is told to stop. `opened` hears how the first try to open the store went.
+pub(crate) async fn run(parts: ControlParts, opened: impl FnOnce(Opened)) {
+    let mut keeper = Keeper::new(parts.store, parts.state, Arc::clone(&parts.counts));
+    let first = keeper.open_first().await;
+    let go_on = !matches!(first, Opened::Unfit(_));
+    opened(first);
+    if !go_on {
+        return;
+    }
+    let mut control = Control {
+        keeper,
+        arrivals: parts.arrivals,
+        intake: Intake::default(),
+        courier: Courier::new(parts.mailers),
+        counts: parts.counts,
+        transaction_tallies_max: parts.transaction_tallies_max,
+        history_retention_days: parts.history_retention_days,
+        prune_at: Instant::now(),
+    };
+    while !control.wait(&parts.stop).await {
+        control.work().await;
+    }
+    // What has arrived is stored if the store takes it; if not, the agents keep it.
+    control.take_arrivals();
+    while control.store_some().await {}
+    control.courier.send();
+}
+
+impl Control {
+    /// Waits until there is something to do; returns whether that is to stop.
+    async fn wait(&mut self, stop: &Notify) -> bool {
+        let due = self.next_timeout();
+        tokio::select! {
+            biased;
+            () = stop.notified() => return true,
+            arrival = self.arrivals.recv() => match arrival {
+                Some(arrival) => self.arrived(arrival),
+                // No core is left to serve.
+                None => return true,
+            },
+            () = sleep_until(due) => {}
+        }
+        self.take_arrivals();
+        false
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let store_at = if self.intake.is_empty() && self.keeper.is_up() {
+            self.prune_at
+        } else {
+            self.keeper.next_try()
+        };
+        let send_at = self.courier.next_try();
+        send_at.map_or(store_at, |send_at| send_at.min(store_at))
+    }
+
+    async fn work(&mut self) {
+        if self.keeper.is_due() {
+            if !self.intake.is_empty() {
+                self.store_some().await;
+            }
+            // With nothing to store, pruning is also how a store that was away is found to be back.
+            let is_probe = self.intake.is_empty() && !self.keeper.is_up();
+            if self.keeper.is_due() && (is_probe || self.prune_at <= Instant::now()) {
+                self.prune().await;
+            }
+        }
+        self.courier.send();
+    }
+
+    /// Everything that waits in the channel: while one transaction ran, others arrived.
+    fn take_arrivals(&mut self) {
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            self.arrived(arrival);
+        }
+        self.counts.tallies_waiting.set(self.intake.tallies() as u64);
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
+        for answer in self.intake.add(arrival) {
+            self.courier.put(answer);
+        }
+    }
+
+    /// One transaction. Returns whether it went through and more waits.
+    async fn store_some(&mut self) -> bool {
+        let Some(store) = self.keeper.store().await else {
+            return false;
+        };
+        let lot = self.intake.take(self.transaction_tallies_max);
+        if lot.batches.is_empty() {
+            return false;
+        }
+        let result = store.store(&lot.batches).await;
+        match result {
+            Ok(stored) => {
+                self.keeper.went_through();
+                self.count(&lot.batches, &stored);
+                for answer in lot.answers(&stored) {
+                    self.courier.put(answer);
+                }
+                self.counts.tallies_waiting.set(self.intake.tallies() as u64);
+                !self.intake.is_empty()
+            }
+            Err(error) => {
+                self.keeper.failed(&error);
+                self.intake.give_back(lot);
+                false
+            }
+        }
+    }
+
+    fn count(&self, batches: &[CallBatch], stored: &[Stored]) {
+        self.counts.transactions.add(1);
+        for (batch, stored) in batches.iter().zip(stored) {
+            match stored {
+                Stored::Now(_) => {
+                    self.counts.batches_stored.add(1);
+                    self.counts.tallies_stored.add(batch.records.len() as u64);
+                }
+                Stored::Before(_) => self.counts.batches_repeated.add(1),
+                Stored::Gap(_) => self.counts.gaps.add(1),
+            }
+        }
+    }
+
+    /// Deletes some of what grew too old: what is to be stored comes in between.
+    async fn prune(&mut self) {
+        let minute_first = unix_minute().saturating_sub(u64::from(self.history_retention_days) * DAY_MINUTES);
+        let Some(store) = self.keeper.store().await else {
+            return;
+        };
+        let result = store.prune(minute_first, ACK_IDLE_S).await;
+        match result {
+            Ok(rows) => {
+                self.keeper.went_through();
+                self.counts.rows_pruned.add(rows);
+                if rows == 0 {
+                    self.prune_at = Instant::now() + PRUNE_INTERVAL;
+                }
+            }
+            Err(error) => self.keeper.failed(&error),
+        }
+    }
+}
+
+fn unix_minute() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() / 60)
+}

@@ -1,0 +1,256 @@
+//! What report counts: each counter is written by one thread with relaxed stores and summed when it is scraped.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread alone writes: no locked instruction is needed.
+#[derive(Debug, Default)]
+pub(crate) struct Tick(AtomicU64);
+
+impl Tick {
+    /// Adds to it.
+    pub(crate) fn add(&self, count: u64) {
+        self.set(self.get().wrapping_add(count));
+    }
+
+    /// Sets it.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads it.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One core's counts, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct CoreCounts {
+    /// Batches taken.
+    pub batches: Tick,
+    /// Tallies in them.
+    pub tallies: Tick,
+    /// Connections closed for what they sent.
+    pub bad_frames: Tick,
+    /// Batches turned away for want of room.
+    pub turned_away: Tick,
+    /// Connections now.
+    pub connections: Tick,
+}
+
+/// The control thread's counts.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct ControlCounts {
+    /// Batches stored.
+    pub batches_stored: Tick,
+    /// Tallies in them.
+    pub tallies_stored: Tick,
+    /// Batches that had been stored before.
+    pub batches_repeated: Tick,
+    /// Batches refused because one before them is missing.
+    pub gaps: Tick,
+    /// Transactions with the store.
+    pub transactions: Tick,
+    /// Calls of the store that failed.
+    pub store_errors: Tick,
+    /// Rows of history and acknowledgements that grew too old.
+    pub rows_pruned: Tick,
+    /// Tallies that wait for the store now.
+    pub tallies_waiting: Tick,
+    /// 1 while the store takes what it is given.
+    pub store_up: Tick,
+}
+
+#[derive(Debug)]
+struct Counts {
+    cores: Vec<Arc<CoreCounts>>,
+    control: Arc<ControlCounts>,
+}
+
+/// The counts of a running report, as `lars_report_*`. Clones show the same counts.
+#[derive(Clone, Debug)]
+pub struct ReportStats {
+    counts: Arc<Counts>,
+}
+
+/// Name without prefix and suffix, help, whether it only grows, value.
+type Figure = (&'static str, &'static str, bool, u64);
+
+impl ReportStats {
+    pub(crate) fn new(cores: u16) -> Self {
+        let cores = (0..cores).map(|_| Arc::default()).collect();
+        Self {
+            counts: Arc::new(Counts {
+                cores,
+                control: Arc::default(),
+            }),
+        }
+    }
+
+    /// The counts that core `core` writes.
+    pub(crate) fn core(&self, core: u16) -> Arc<CoreCounts> {
+        Arc::clone(&self.counts.cores[usize::from(core)])
+    }
+
+    /// The counts that the control thread writes.
+    pub(crate) fn control(&self) -> Arc<ControlCounts> {
+        Arc::clone(&self.counts.control)
+    }
+
+    /// Every count by its name without prefix, for status.
+    pub fn named(&self) -> Vec<(String, u64)> {
+        self.figures()
+            .into_iter()
+            .map(|(name, _, _, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let sum =
+            |count: fn(&CoreCounts) -> &Tick| self.counts.cores.iter().map(|core| count(core).get()).sum();
+        let control = &self.counts.control;
+        vec![
+            (
+                "connections",
+                "Connections open now",
+                false,
+                sum(|core| &core.connections),
+            ),
+            (
+                "batches",
+                "Batches taken from agents",
+                true,
+                sum(|core| &core.batches),
+            ),
+            (
+                "tallies",
+                "Tallies taken from agents",
+                true,
+                sum(|core| &core.tallies),
+            ),
+            (
+                "batches_stored",
+                "Batches stored",
+                true,
+                control.batches_stored.get(),
+            ),
+            (
+                "tallies_stored",
+                "Tallies stored",
+                true,
+                control.tallies_stored.get(),
+            ),
+            (
+                "batches_repeated",
+                "Batches that had been stored before",
+                true,
+                control.batches_repeated.get(),
+            ),
+            (
+                "gaps",
+                "Batches refused because one before them is missing",
+                true,
+                control.gaps.get(),
+            ),
+            (
+                "tallies_waiting",
+                "Tallies that wait for the store",
+                false,
+                control.tallies_waiting.get(),
+            ),
+            (
+                "batches_turned_away",
+                "Batches for which there was no room",
+                true,
+                sum(|core| &core.turned_away),
+            ),
+            (
+                "bad_frames",
+                "Connections closed for what they sent",
+                true,
+                sum(|core| &core.bad_frames),
+            ),
+            (
+                "transactions",
+                "Transactions with the store",
+                true,
+                control.transactions.get(),
+            ),
+            (
+                "store_errors",
+                "Calls of the store that failed",
+                true,
+                control.store_errors.get(),
+            ),
+            (
+                "rows_pruned",
+                "Rows deleted because they grew too old",
+                true,
+                control.rows_pruned.get(),
+            ),
+            (
+                "store_up",
+                "1 while the store takes what it is given",
+                false,
+                control.store_up.get(),
+            ),
+        ]
+    }
+}
+
+impl Collector for ReportStats {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, grows, value) in self.figures() {
+            let name = format!("lars_report_{name}");
+            if grows {
+                let metric = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+                ConstCounter::new(value).encode(metric)?;
+            } else {
+                let metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+                ConstGauge::new(value).encode(metric)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    #[test]
+    fn counts_of_all_cores_are_scraped_as_one() {
+        let stats = ReportStats::new(2);
+        stats.core(0).batches.add(2);
+        stats.core(1).batches.add(3);
+        stats.core(1).connections.set(7);
+        stats.control().tallies_stored.add(11);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(stats.clone()));
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("text");
+        for line in [
+            "lars_report_batches_total 5",
+            "lars_report_connections 7",
+            "lars_report_tallies_stored_total 11",
+            "# TYPE lars_report_connections gauge",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "'{line}' is not in\n{text}"
+            );
+        }
+        assert!(stats.named().contains(&("connections".to_owned(), 7)));
+    }
+}

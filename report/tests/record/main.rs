@@ -1,0 +1,7 @@
+//! A whole report over loopback TCP, as agents see it: what is acknowledged is stored, and stored once.
+
+mod agents;
+mod hostile;
+mod peer;
+mod place;
+mod storage;
