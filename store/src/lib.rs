@@ -10,6 +10,8 @@ pub mod calls;
 mod error;
 mod fold;
 mod judge;
+#[cfg(feature = "mariadb")]
+pub mod mariadb;
 pub mod mysql;
 pub mod routes;
 mod schema;

@@ -15,7 +15,7 @@ use layout::Layout;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, ServerError};
 use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -25,8 +25,12 @@ const CALL_MAX: Duration = Duration::from_secs(10);
 const LOCK_WAIT_S: u32 = 1;
 /// Prepared statements kept; there are fewer different ones in this crate.
 const STATEMENTS_MAX: usize = 64;
-/// How often a transaction is tried that the database ended for another's sake (deadlock, lock time-out).
-const TRIES_MAX: u32 = 3;
+/// A transaction that the database ended for another's sake is tried again within this time of its first beginning: a
+/// deadlock many times, a lock that was waited for in vain not at all. Then the store is away, and whoever called it
+/// keeps what he has and comes again; he must be able to stop meanwhile.
+const AGAIN_WITHIN: Duration = Duration::from_millis(900);
+/// A database without what `lars migrate` adds is looked at again after this time: it may have been migrated meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// One connection to the database.
 pub struct MysqlStore {
@@ -40,6 +44,7 @@ pub struct MysqlStore {
 struct Connection {
     conn: Conn,
     layout: Layout,
+    opened: Instant,
 }
 
 impl MysqlStore {
@@ -50,7 +55,7 @@ impl MysqlStore {
     /// [`StoreError::Unfit`] where the URL is none, the account may not what it must, or tables are missing (the text
     /// says what would mend it); [`StoreError::Away`] where nobody answers.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let opts = options(url)?;
+        let opts = options(url).map_err(StoreError::Unfit)?;
         let place = place(&opts);
         let mut store = Self {
             opts,
@@ -58,7 +63,7 @@ impl MysqlStore {
             connection: None,
             size: routes::SizeSeen::default(),
         };
-        store.connected().await?;
+        store.connection = Some(store.take().await?);
         Ok(store)
     }
 
@@ -78,48 +83,41 @@ impl MysqlStore {
             .is_some_and(|found| found.layout.has_history())
     }
 
-    /// The connection, made where there is none.
-    async fn connected(&mut self) -> Result<&mut Connection, StoreError> {
-        if self.connection.is_none() {
-            let opened = within(CONNECT_MAX, "connecting", Connection::open(&self.opts)).await;
-            self.connection = Some(opened.map_err(|error| self.named(error))?);
+    /// The connection, made where there is none. Taken out, so that a call that is dropped in its middle takes the
+    /// connection with it.
+    async fn take(&mut self) -> Result<Connection, StoreError> {
+        if let Some(connection) = self.connection.take()
+            && !connection.is_to_be_looked_at_again()
+        {
+            return Ok(connection);
         }
-        // It was put there just now where there was none.
-        self.connection
-            .as_mut()
-            .ok_or_else(|| StoreError::Away("not connected".to_owned()))
+        let opened = within(CONNECT_MAX, "connecting", Connection::open(&self.opts)).await;
+        opened.map_err(|error| self.named(error))
     }
 
     /// Runs one call on the connection, within its deadline. What fails costs the connection unless the database
-    /// itself said no; what it ended for another's sake is tried again.
+    /// itself said no; what it ended for another's sake is tried again while there is time.
     async fn call<T>(
         &mut self,
         what: &'static str,
         mut call: impl AsyncFnMut(&mut Connection) -> Result<T, CallError>,
     ) -> Result<T, StoreError> {
-        let mut tries = 0;
+        let begun = Instant::now();
         loop {
-            tries += 1;
-            let connection = self.connected().await?;
-            let error = match within(CALL_MAX, what, call(connection)).await {
-                Ok(value) => return Ok(value),
+            let mut connection = self.take().await?;
+            let error = match within(CALL_MAX, what, call(&mut connection)).await {
+                Ok(value) => {
+                    self.connection = Some(connection);
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
-            match &error {
-                CallError::Refused(_) => {}
-                CallError::Again(_) if tries < TRIES_MAX => {}
-                _ => self.connection = None,
-            }
-            if let Some(connection) = &mut self.connection {
+            if matches!(error, CallError::Refused(_) | CallError::Again(_)) {
                 // A transaction that the failed call began ends here; a connection that cannot do that is no good.
-                if within(CONNECT_MAX, "rolling back", connection.roll_back())
-                    .await
-                    .is_err()
-                {
-                    self.connection = None;
-                }
+                let ended = within(CONNECT_MAX, "rolling back", connection.roll_back()).await;
+                self.connection = ended.is_ok().then_some(connection);
             }
-            if !matches!(error, CallError::Again(_)) || tries == TRIES_MAX {
+            if !matches!(error, CallError::Again(_)) || begun.elapsed() >= AGAIN_WITHIN {
                 return Err(self.named(error));
             }
         }
@@ -139,7 +137,15 @@ impl Connection {
     async fn open(opts: &Opts) -> Result<Self, CallError> {
         let mut conn = Conn::new(opts.clone()).await?;
         let layout = Layout::read(&mut conn).await?;
-        Ok(Self { conn, layout })
+        Ok(Self {
+            conn,
+            layout,
+            opened: Instant::now(),
+        })
+    }
+
+    fn is_to_be_looked_at_again(&self) -> bool {
+        !self.layout.has_history() && self.opened.elapsed() > LOOK_AGAIN
     }
 
     async fn begin(&mut self) -> Result<(), CallError> {
@@ -190,10 +196,13 @@ impl From<mysql_async::Error> for CallError {
 fn server(error: &ServerError) -> CallError {
     let text = format!("{} (error {})", error.message, error.code);
     match error.code {
-        // Deadlock; lock wait time-out; a changed row under a consistent read (Galera, TiDB).
-        1213 | 1205 | 1020 | 8002 | 9007 => CallError::Again(text),
+        // Deadlock; lock wait time-out; a row that another has just made too; a changed row under a consistent read
+        // (Galera, TiDB).
+        1213 | 1205 | 1020 | 1062 | 8002 | 9007 => CallError::Again(text),
         // Access denied, in its four forms; no such database, table, column; no privilege.
         1044 | 1045 | 1142 | 1143 | 1227 | 1049 | 1146 | 1054 | 1370 => CallError::Unfit(text),
+        // What does not fit its column: out of range, no number, no such text, too long.
+        1264 | 1366 | 1292 | 1406 => CallError::Refused(text),
         // Too many connections, shutting down, read only, out of disk, a statement or query time-out, lost in the
         // middle, a node of a cluster that is not ready.
         _ => CallError::Away(text),
@@ -215,14 +224,21 @@ async fn within<T>(
     }
 }
 
-fn options(url: &str) -> Result<Opts, StoreError> {
+/// Whether a URL names a database; says what is wrong with it.
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    options(url).map(drop)
+}
+
+/// Where a URL leads, without the password.
+pub(crate) fn place_of(url: &str) -> String {
+    options(url).map_or_else(|_| "nowhere".to_owned(), |opts| place(&opts))
+}
+
+fn options(url: &str) -> Result<Opts, String> {
     let example = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE";
-    let opts =
-        Opts::from_url(url).map_err(|error| StoreError::Unfit(format!("mysql_url: {error}; {example}")))?;
+    let opts = Opts::from_url(url).map_err(|error| format!("{error}; {example}"))?;
     if opts.db_name().is_none_or(str::is_empty) {
-        return Err(StoreError::Unfit(format!(
-            "mysql_url names no database; {example}"
-        )));
+        return Err(format!("it names no database; {example}"));
     }
     let local = opts.socket().is_some();
     let setup = vec![
@@ -235,6 +251,8 @@ fn options(url: &str) -> Result<Opts, StoreError> {
         .setup(setup)
         .stmt_cache_size(STATEMENTS_MAX)
         .tcp_nodelay(true)
+        // An update counts the rows that it found, also where they stood so already.
+        .client_found_rows(true)
         // A Unix socket only where the URL names it: the server's own notion of it may be another container's.
         .prefer_socket(local);
     Ok(Opts::from(builder))
@@ -271,7 +289,7 @@ mod tests {
     #[test]
     fn url_without_database_is_refused_with_an_example() {
         for url in ["mysql://root@localhost", "postgres://x/y", "nonsense"] {
-            let error = options(url).expect_err(url).to_string();
+            let error = options(url).expect_err(url);
             assert!(
                 error.contains("mysql://USER:PASSWORD@HOST:PORT/DATABASE"),
                 "{error}"

@@ -77,7 +77,7 @@ impl CallStore for MysqlStore {
             let history = db.conn.affected_rows();
             db.conn
                 .exec_drop(
-                    "DELETE FROM lars_ack WHERE stored_ts < ? LIMIT ?",
+                    "DELETE FROM lars_ack WHERE stored_ts < ? ORDER BY stored_ts LIMIT ?",
                     (ack_ts_first, PRUNE_ROWS_MAX),
                 )
                 .await?;
@@ -92,9 +92,10 @@ async fn write(db: &mut Connection, batches: &[CallBatch], now_s: u64) -> Result
     let mut stored = Vec::with_capacity(batches.len());
     for batch in batches {
         // Without a table for acknowledgements nothing can be told apart; a window written twice is the same window.
-        let outcome = match db.layout.has_history() {
-            true => acknowledge(db, batch, now_s).await?,
-            false => Stored::Now(batch.sequence),
+        let outcome = if db.layout.has_history() {
+            acknowledge(db, batch, now_s).await?
+        } else {
+            Stored::Now(batch.sequence)
         };
         if matches!(outcome, Stored::Now(_)) {
             fold.add(batch);
@@ -121,13 +122,18 @@ async fn acknowledge(db: &mut Connection, batch: &CallBatch, now_s: u64) -> Resu
         return Ok(Stored::Now(sequence));
     }
     // Read locked: a snapshot may be older than what another replica has just stored.
-    let newest: Option<u64> = db
+    let newest: Option<Value> = db
         .conn
         .exec_first(
             "SELECT seq FROM lars_ack WHERE incarnation = ? FOR UPDATE",
             (incarnation,),
         )
         .await?;
+    let newest = newest.map(|newest| {
+        integer(Some(&newest))
+            .and_then(|seq| u64::try_from(seq).ok())
+            .unwrap_or(0)
+    });
     match newest {
         Some(newest) if newest >= sequence => Ok(Stored::Before(newest)),
         Some(newest) => Ok(Stored::Gap(newest)),
@@ -196,39 +202,44 @@ async fn write_history(db: &mut Connection, fold: &Fold) -> Result<(), CallError
 }
 
 async fn write_status(db: &mut Connection, fold: &Fold) -> Result<(), CallError> {
-    let signed = db.layout.status_signed;
-    // Columns of the C++ system may be signed: an address then has the same 32 bits, a count ends at its largest.
-    let address = |number: u32| {
-        if signed {
-            Value::from(number as i32)
-        } else {
-            Value::from(number)
-        }
-    };
-    let count_max = if signed {
-        i32::MAX as u64
-    } else {
-        u64::from(u32::MAX)
-    };
+    let kind = db.layout.status;
     let (mut rows4, mut rows6) = (Vec::new(), Vec::new());
     for row in fold.status() {
-        let rest = |ip: Value, caller: Value| {
-            vec![
-                Value::from(row.module.modid),
-                Value::from(row.module.cmdid),
-                ip,
+        let overloaded = Value::from(if row.overloaded { "1" } else { "0" });
+        let ModuleId { modid, cmdid } = row.module;
+        let Some(ip) = row.node.ipv4_number() else {
+            rows6.push(vec![
+                Value::from(modid),
+                Value::from(cmdid),
+                Value::from(&row.node.octets()[..]),
                 Value::from(row.node.port()),
-                caller,
-                Value::from(row.succ.min(count_max)),
-                Value::from(row.err.min(count_max)),
+                Value::from(row.caller),
+                Value::from(row.succ.min(u64::from(u32::MAX))),
+                Value::from(row.err.min(u64::from(u32::MAX))),
                 Value::from(row.ts.min(SUM_MAX)),
-                Value::from(if row.overloaded { "1" } else { "0" }),
-            ]
+                overloaded,
+            ]);
+            continue;
         };
-        match row.node.ipv4_number() {
-            Some(ip) => rows4.push(rest(address(ip), address(row.caller))),
-            None => rows6.push(rest(Value::from(&row.node.octets()[..]), Value::from(row.caller))),
-        }
+        let (Some(modid), Some(cmdid), Some(port)) = (
+            kind.modid.exact(u64::from(modid)),
+            kind.cmdid.exact(u64::from(cmdid)),
+            kind.port.exact(u64::from(row.node.port())),
+        ) else {
+            // An old table has no room for this key: the rest must not wait for it.
+            continue;
+        };
+        rows4.push(vec![
+            modid,
+            cmdid,
+            kind.ip.address(ip),
+            port,
+            kind.caller.address(row.caller),
+            kind.succ.at_most(row.succ),
+            kind.err.at_most(row.err),
+            kind.ts.at_most(row.ts),
+            overloaded,
+        ]);
     }
     // The ts comes last: the assignments are made in order, and the others compare with the ts before.
     let newer = |column: &str| format!("{column} = IF(VALUES(ts) >= ts, VALUES({column}), {column})");

@@ -1,14 +1,15 @@
 //! Changing routes in the database: what an edit means, row by row, inside a transaction that the caller commits.
 
-use super::routes::integer;
+use super::layout::Number;
+use super::routes::{bytes, integer};
 use super::{CallError, Connection};
 use crate::judge::state_text;
 use crate::routes::{EditDone, check_put};
 use lars_wire::admin::{RouteEdit, RouteRow};
 use lars_wire::bounds::{NODES_MAX, WEIGHT_DEFAULT};
 use lars_wire::{ModuleId, NodeAddr, NodeState};
-use mysql_async::Value;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Row, Value};
 use std::collections::BTreeSet;
 
 /// Applies all edits, then writes change rows and the version where anything did change. The version row is locked
@@ -89,8 +90,8 @@ struct Place {
 impl Place {
     fn of(db: &Connection, module: ModuleId, node: NodeAddr) -> Result<Self, CallError> {
         let mut keys = vec![Value::from(module.modid), Value::from(module.cmdid)];
-        let (ip, ip6) = columns(node);
-        keys.extend([Value::from(ip), Value::from(node.port())]);
+        let (ip, ip6) = columns(node, db.layout.route_ip);
+        keys.extend([ip, Value::from(node.port())]);
         if !db.layout.has_node_columns() {
             if ip6.is_some() {
                 return Err(unmigrated(&format!("node {node} is IPv6")));
@@ -108,59 +109,98 @@ impl Place {
 
 async fn put(db: &mut Connection, row: &RouteRow) -> Result<Put, CallError> {
     let place = Place::of(db, row.module, row.node)?;
-    let wanted = (u32::from(row.weight), row.zone.clone(), state_text(row.state));
-    let plain = (
-        u32::from(WEIGHT_DEFAULT),
-        String::new(),
-        state_text(NodeState::Serving),
-    );
-    if !db.layout.has_node_columns() && wanted != plain {
+    let wanted = Wish {
+        weight: i64::from(row.weight),
+        zone: row.zone.clone().into_bytes(),
+        state: state_text(row.state).as_bytes().to_vec(),
+    };
+    if !db.layout.has_node_columns() && wanted != Wish::plain() {
         return Err(unmigrated(&format!(
             "node {} has a weight, a zone or is draining",
             row.node
         )));
     }
     let known = known(db, &place).await?;
-    match known.as_slice() {
-        [] => insert(db, row).await.map(|()| Put::Added),
-        [(_, weight, zone, state)] if (*weight, zone, state.as_str()) == (wanted.0, &wanted.1, wanted.2) => {
-            Ok(Put::Same)
+    let [(first, found), others @ ..] = known.as_slice() else {
+        return insert(db, row).await.map(|()| Put::Added);
+    };
+    if others.is_empty() && found.as_ref() == Some(&wanted) {
+        return Ok(Put::Same);
+    }
+    // Other programs may have written the node more than once: one row of it remains.
+    for (id, _) in others {
+        db.conn
+            .exec_drop("DELETE FROM RouteData WHERE id = ?", (id,))
+            .await?;
+    }
+    if db.layout.has_node_columns() {
+        db.conn
+            .exec_drop(
+                "UPDATE RouteData SET weight = ?, zone = ?, state = ? WHERE id = ?",
+                (row.weight, &row.zone, state_text(row.state), first),
+            )
+            .await?;
+        // Another program has just deleted it.
+        if db.conn.affected_rows() == 0 {
+            insert(db, row).await?;
         }
-        // Other programs may have written the node more than once: one row of it remains.
-        [(first, ..), others @ ..] => {
-            if db.layout.has_node_columns() {
-                db.conn
-                    .exec_drop(
-                        "UPDATE RouteData SET weight = ?, zone = ?, state = ? WHERE id = ?",
-                        (wanted.0, wanted.1, wanted.2, *first),
-                    )
-                    .await?;
-            }
-            for (id, ..) in others {
-                db.conn
-                    .exec_drop("DELETE FROM RouteData WHERE id = ?", (*id,))
-                    .await?;
-            }
-            Ok(Put::Changed)
+    }
+    Ok(Put::Changed)
+}
+
+/// What is wanted of a node beside its address.
+#[derive(Debug, PartialEq, Eq)]
+struct Wish {
+    weight: i64,
+    zone: Vec<u8>,
+    state: Vec<u8>,
+}
+
+impl Wish {
+    /// What every node has in a database without columns for it.
+    fn plain() -> Self {
+        Self {
+            weight: i64::from(WEIGHT_DEFAULT),
+            zone: Vec::new(),
+            state: state_text(NodeState::Serving).as_bytes().to_vec(),
         }
+    }
+
+    /// None where another program wrote something else.
+    fn found(row: &Row) -> Option<Self> {
+        if row.len() == 1 {
+            return Some(Self::plain());
+        }
+        Some(Self {
+            weight: integer(row.as_ref(1))?,
+            zone: bytes(row.as_ref(2)?)?.to_vec(),
+            state: bytes(row.as_ref(3)?)?.to_vec(),
+        })
     }
 }
 
-/// The rows of one node: id, weight, zone, state. Locked, so that no other program changes them meanwhile.
-async fn known(db: &mut Connection, place: &Place) -> Result<Vec<(u64, u32, String, String)>, CallError> {
-    let columns = match db.layout.has_node_columns() {
-        true => "id, weight, zone, state",
-        false => "id, 100, '', 'serving'",
+/// The rows of one node, by id. Not locked: without an index by module that would lock every row of the table. Who
+/// edits through Lars waits for the version row; another program that deletes a row meanwhile is noticed.
+async fn known(db: &mut Connection, place: &Place) -> Result<Vec<(u64, Option<Wish>)>, CallError> {
+    let columns = if db.layout.has_node_columns() {
+        "id, weight, zone, state"
+    } else {
+        "id"
     };
     let statement = format!(
-        "SELECT {columns} FROM RouteData WHERE {} ORDER BY id FOR UPDATE",
+        "SELECT {columns} FROM RouteData WHERE {} ORDER BY id",
         place.condition
     );
-    Ok(db.conn.exec(statement, place.keys.clone()).await?)
+    let rows: Vec<Row> = db.conn.exec(statement, place.keys.clone()).await?;
+    let id = |row: &Row| integer(row.as_ref(0)).and_then(|id| u64::try_from(id).ok());
+    Ok(rows
+        .iter()
+        .filter_map(|row| Some((id(row)?, Wish::found(row))))
+        .collect())
 }
 
 async fn insert(db: &mut Connection, row: &RouteRow) -> Result<(), CallError> {
-    let (ip, ip6) = columns(row.node);
+    let (ip, ip6) = columns(row.node, db.layout.route_ip);
     let ModuleId { modid, cmdid } = row.module;
     if db.layout.has_node_columns() {
         let statement =
@@ -188,13 +228,14 @@ async fn insert(db: &mut Connection, row: &RouteRow) -> Result<(), CallError> {
 
 async fn remove(db: &mut Connection, module: ModuleId, node: NodeAddr) -> Result<u32, CallError> {
     let place = Place::of(db, module, node)?;
-    db.conn
-        .exec_drop(
-            format!("DELETE FROM RouteData WHERE {}", place.condition),
-            place.keys,
-        )
-        .await?;
-    Ok(u32::try_from(db.conn.affected_rows()).unwrap_or(u32::MAX))
+    let mut removed = 0;
+    for (id, _) in known(db, &place).await? {
+        db.conn
+            .exec_drop("DELETE FROM RouteData WHERE id = ?", (id,))
+            .await?;
+        removed += u32::from(db.conn.affected_rows() > 0);
+    }
+    Ok(removed)
 }
 
 async fn check_size(db: &mut Connection, module: ModuleId) -> Result<(), CallError> {
@@ -227,10 +268,10 @@ async fn move_on(db: &mut Connection, version: u64, changed: &BTreeSet<ModuleId>
 }
 
 /// `serverip` and `serverip6` of a node.
-fn columns(node: NodeAddr) -> (u32, Option<Vec<u8>>) {
+fn columns(node: NodeAddr, kind: Number) -> (Value, Option<Vec<u8>>) {
     match node.ipv4_number() {
-        Some(number) => (number, None),
-        None => (0, Some(node.octets().to_vec())),
+        Some(number) => (kind.address(number), None),
+        None => (Value::from(0), Some(node.octets().to_vec())),
     }
 }
 

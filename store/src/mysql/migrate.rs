@@ -38,7 +38,7 @@ pub(super) fn check_known(found: u64) -> Result<(), String> {
 /// [`StoreError::Unfit`] where the account may not make or alter tables: the text names the statement that failed.
 /// What was done before it stays, and the next call goes on from there.
 pub async fn migrate(url: &str, dry_run: bool) -> Result<Migration, StoreError> {
-    let opts = options(url)?;
+    let opts = options(url).map_err(StoreError::Unfit)?;
     let named = |error: CallError| {
         MysqlStore {
             opts: opts.clone(),
@@ -80,12 +80,10 @@ async fn plan(conn: &mut Conn) -> Result<Migration, CallError> {
         )
         .await?;
     let has = |name: &str| tables.iter().any(|table| table.eq_ignore_ascii_case(name));
-    let from = match has("lars_schema") {
-        true => conn
-            .query_first("SELECT MAX(version) FROM lars_schema")
-            .await?
-            .unwrap_or(0),
-        false => 0,
+    let from = if has("lars_schema") {
+        super::layout::schema_version(conn).await?
+    } else {
+        0
     };
     check_known(from).map_err(CallError::Unfit)?;
     let missing = |statement: &&str| {
@@ -93,12 +91,13 @@ async fn plan(conn: &mut Conn) -> Result<Migration, CallError> {
         !has(name)
     };
     let mut todo: Vec<String> = statements(BASE).filter(missing).map(str::to_owned).collect();
-    let version_rows: u64 = match has("RouteVersion") {
-        true => conn
+    let version_rows: u64 = if has("RouteVersion") {
+        let counted = conn
             .query_first("SELECT COUNT(*) FROM RouteVersion WHERE id = 1")
-            .await?
-            .unwrap_or(0),
-        false => 0,
+            .await?;
+        counted.unwrap_or(0)
+    } else {
+        0
     };
     if version_rows == 0 {
         todo.push("INSERT INTO RouteVersion (id, version) VALUES (1, 0)".to_owned());

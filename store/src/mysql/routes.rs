@@ -167,24 +167,46 @@ fn change(row: &Row) -> Option<ChangeRow> {
 }
 
 async fn read_modules(db: &mut Connection, modules: &[ModuleId], judge: Judge) -> Result<Judge, CallError> {
-    let ranges = vec!["(modid = ? AND cmdid = ?)"; modules.len()].join(" OR ");
+    // The last module fills a statement up to a power of two, so that few different ones are prepared.
+    let last = modules.last().copied();
+    let fill = modules.len().next_power_of_two() - modules.len();
+    let modules: Vec<ModuleId> = modules
+        .iter()
+        .copied()
+        .chain(last.into_iter().cycle().take(fill))
+        .collect();
+    let condition = condition(db, modules.len());
     let statement = format!(
-        "SELECT {} FROM RouteData WHERE {ranges} ORDER BY id",
+        "SELECT {} FROM RouteData WHERE {condition} ORDER BY id",
         row_columns(db)
     );
-    let keys: Vec<Value> = modules
-        .iter()
-        .flat_map(|module| [Value::from(module.modid), Value::from(module.cmdid)])
-        .collect();
+    let mut keys: Vec<Value> = Vec::with_capacity(modules.len() * 3);
+    if !db.layout.has_node_columns() {
+        keys.extend(modules.iter().map(|module| Value::from(module.modid)));
+    }
+    for module in &modules {
+        keys.extend([Value::from(module.modid), Value::from(module.cmdid)]);
+    }
     Ok(db.conn.exec_fold(statement, keys, judge, take).await?)
+}
+
+/// Rows of so many modules: ranges of the index where there is one; else one pass over the table, in which a list of
+/// single numbers is searched by halves and sorts out most rows before pairs are compared.
+fn condition(db: &Connection, modules: usize) -> String {
+    if db.layout.has_node_columns() {
+        return vec!["(modid = ? AND cmdid = ?)"; modules].join(" OR ");
+    }
+    let (keys, pairs) = (vec!["?"; modules].join(", "), vec!["(?, ?)"; modules].join(", "));
+    format!("modid IN ({keys}) AND (modid, cmdid) IN ({pairs})")
 }
 
 /// The columns of a row in the order in which [`take`] reads them; what an unmigrated database lacks stands there as
 /// its default.
 fn row_columns(db: &Connection) -> &'static str {
-    match db.layout.has_node_columns() {
-        true => "id, modid, cmdid, serverip, serverport, weight, zone, state, serverip6",
-        false => "id, modid, cmdid, serverip, serverport",
+    if db.layout.has_node_columns() {
+        "id, modid, cmdid, serverip, serverport, weight, zone, state, serverip6"
+    } else {
+        "id, modid, cmdid, serverip, serverport"
     }
 }
 
@@ -209,7 +231,7 @@ fn take(mut judge: Judge, row: Row) -> Judge {
 
 /// The address of a column that may be signed.
 pub(super) fn unsigned_ip(value: i64) -> i64 {
-    i32::try_from(value).map_or(value, |value| i64::from(value as u32))
+    i32::try_from(value).map_or(value, |value| i64::from(value.cast_unsigned()))
 }
 
 /// A number of whatever width; none for anything else.
@@ -223,7 +245,7 @@ pub(super) fn integer(value: Option<&Value>) -> Option<i64> {
     }
 }
 
-fn bytes(value: &Value) -> Option<&[u8]> {
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::Bytes(bytes) => Some(bytes),
         _ => None,
