@@ -40,9 +40,10 @@ impl Invocation {
     /// Reads the arguments behind the program's name.
     ///
     /// # Errors
-    /// Anything that is not understood, but for `--bench`, by which cargo says that it is a bench.
+    /// In a bench, by which cargo adds `--bench`: anything that is not understood. What a test is told (`--nocapture`,
+    /// a filter) is nothing to us.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, BenchError> {
-        let (mut options, mut bench) = (Options::default(), false);
+        let (mut options, mut bench, mut unknown) = (Options::default(), false, None);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 ROLE => return RoleCall::parse(arguments).map(Self::Role),
@@ -52,10 +53,14 @@ impl Invocation {
                     let prefix = arguments.next();
                     options.only = Some(prefix.ok_or_else(|| usage("--only wants the beginning of a name"))?);
                 }
-                other => return Err(usage(&format!("'{other}' is not understood"))),
+                _ => unknown = unknown.or(Some(argument)),
             }
         }
-        Ok(if bench { Self::Bench(options) } else { Self::Idle })
+        match unknown {
+            _ if !bench => Ok(Self::Idle),
+            Some(argument) => Err(usage(&format!("'{argument}' is not understood"))),
+            None => Ok(Self::Bench(options)),
+        }
     }
 }
 
@@ -100,6 +105,7 @@ mod tests {
     fn call_without_the_word_bench_is_a_test_and_does_nothing() {
         assert_eq!(parse("").ok(), Some(Invocation::Idle));
         assert_eq!(parse("--quick").ok(), Some(Invocation::Idle));
+        assert_eq!(parse("--nocapture a_filter").ok(), Some(Invocation::Idle));
     }
 
     #[test]

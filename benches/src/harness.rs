@@ -6,7 +6,7 @@ use crate::echo::{EchoTask, Io};
 use crate::error::{BenchError, Doing};
 use crate::exchange::Ask;
 use crate::load::Target;
-use crate::machine::Processors;
+use crate::machine::{self, Processors};
 use crate::measure;
 use crate::results::{Results, Row, Unit};
 use crate::role;
@@ -14,6 +14,9 @@ use crate::spread::Spread;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Tasks that may want to run beside a measurement without a word about it: the run that has just ended, mostly.
+const LOAD_QUIET: f64 = 1.5;
 
 /// A run under way.
 #[derive(Debug)]
@@ -45,6 +48,12 @@ pub fn run(options: Options) -> Result<(), BenchError> {
     if harness.processors.are_shared() {
         eprintln!("mesh: one processor serves and asks; times are those of that");
     }
+    if machine::load() > LOAD_QUIET {
+        eprintln!(
+            "mesh: others use this machine (load {:.1}); ratios may still be right",
+            machine::load()
+        );
+    }
     let mut failed = None;
     for table in measure::TABLES {
         if table.names.iter().any(|name| harness.wants(name)) {
@@ -59,18 +68,16 @@ pub fn run(options: Options) -> Result<(), BenchError> {
         harness.results.keep(&prefix);
     }
     print!("{}", harness.results.to_text());
+    let path = harness.results.write()?;
+    println!(
+        "written to {} after {:.1} s",
+        path.display(),
+        started.elapsed().as_secs_f64()
+    );
     match failed {
         Some(error) => Err(error),
         None if harness.results.is_empty() => Err(BenchError::Usage("no result has such a name".to_owned())),
-        None => {
-            let path = harness.results.write()?;
-            println!(
-                "written to {} after {:.1} s",
-                path.display(),
-                started.elapsed().as_secs_f64()
-            );
-            Ok(())
-        }
+        None => Ok(()),
     }
 }
 

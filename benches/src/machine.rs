@@ -33,6 +33,15 @@ pub fn pin(processor: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: processor })
 }
 
+/// How many tasks wanted to run, on average over the last minute.
+pub fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace()
+        .next()
+        .and_then(|field| field.parse().ok())
+        .unwrap_or(0.0)
+}
+
 /// What the results were measured on.
 pub fn describe() -> Value {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -1,11 +1,11 @@
-//! What is measured: tables of results, in the order in which they are made. Names and meanings stand in
-//! `docs/MEASURED.md`.
+//! What is measured: tables of results, in the order in which they are made. Each file says what its results mean.
 
 mod buffers;
 mod latency;
 mod push;
 mod rates;
 mod record;
+mod rest;
 mod start;
 
 use crate::error::BenchError;
@@ -29,6 +29,7 @@ pub const TABLES: &[Table] = &[
     rates::TABLE,
     rates::TWINS,
     start::TABLE,
+    rest::TABLE,
     push::TABLE,
     record::TABLE,
 ];

@@ -38,8 +38,8 @@ pub fn run(call: &RoleCall) -> ExitCode {
             .and_then(|task| load::rate::run(&task))
             .and_then(|done| say(&done)),
         LARS => {
-            return match task::<Vec<OsString>>(call) {
-                Ok(arguments) => lars_console::cli::run(arguments),
+            return match task::<Vec<String>>(call) {
+                Ok(words) => lars_console::cli::run(words.into_iter().map(OsString::from)),
                 Err(error) => failed(call, &error),
             };
         }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Nodes of each module that a load asks about.
-const NODES: u32 = 10;
+pub const NODES: u32 = 10;
 
 /// dns and report on a store of their own, and room for agents.
 #[derive(Debug)]

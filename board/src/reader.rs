@@ -154,17 +154,19 @@ mod tests {
     use lars_wire::caller::NodeView;
     use std::time::Instant;
 
-    const ROUNDS: u32 = 100_000;
+    const ROUNDS: u32 = 20_000;
 
     /// A word as nobody of ours would write it, or as somebody would write it elsewhere.
     fn garbage(rng: &mut Rng, layout: &Layout) -> u64 {
         let near_the_end = layout.words() - rng.usize(0..40_000).min(layout.words() - 1);
-        match rng.u8(0..6) {
+        match rng.u8(0..7) {
             0 => 0,
             1 => u64::MAX,
             2 => rng.u64(..),
             3 => rng.u64(..64),
             4 => Head::live(near_the_end, 1).0,
+            // A classic rule for a module of any slot.
+            5 => 1 << 48 | rng.u64(..1 << 20),
             // A shape: so many nodes, so many of them idle, wide or not.
             _ => rng.u64(..20_000) | rng.u64(..16) << 16 | rng.u64(..2) << 56,
         }
@@ -207,23 +209,28 @@ mod tests {
         let index = Layout::beat(0)..Layout::beat(0) + 600;
         let (mut there, mut nodes) = (0, Vec::new());
         for _ in 0..ROUNDS {
-            let place = match rng.u8(0..8) {
-                0 => Layout::root(0),
-                1..4 => rng.usize(index.clone()),
-                _ => rng.usize(space..space + 300),
-            };
-            let before = words.load(place, Ordering::Relaxed).expect("inside");
-            words.store(place, garbage(&mut rng, &layout), Ordering::Relaxed);
-            let module = modules[rng.usize(..modules.len())];
-            there += u32::from(matches!(reader.pick(module, &[node.addr]), Picked::Node(_)));
-            reader.entry(module, &mut nodes);
-            assert!(nodes.len() <= NODES_MAX);
-            // Mended three times of four, so that not everything is broken from the first hundred rounds on.
-            if rng.u8(0..4) > 0 || place == Layout::root(0) {
-                words.store(place, before, Ordering::Relaxed);
+            let mut spoilt = Vec::new();
+            for _ in 0..rng.u8(1..4) {
+                let place = match rng.u8(0..8) {
+                    0 => Layout::root(0),
+                    1..4 => rng.usize(index.clone()),
+                    _ => rng.usize(space..space + 300),
+                };
+                spoilt.push((place, words.load(place, Ordering::Relaxed).expect("inside")));
+                words.store(place, garbage(&mut rng, &layout), Ordering::Relaxed);
+            }
+            for &module in &modules {
+                there += u32::from(matches!(reader.pick(module, &[node.addr]), Picked::Node(_)));
+                reader.entry(module, &mut nodes);
+                assert!(nodes.len() <= NODES_MAX);
+            }
+            // Mended, so that the next round gets as far as this one.
+            for (place, word) in spoilt.into_iter().rev() {
+                words.store(place, word, Ordering::Relaxed);
             }
         }
-        println!("{there} of {ROUNDS} picks found a node all the same");
+        assert!(reader.turns.places() <= layout.shard_modules_max() as usize);
+        println!("{there} picks of {ROUNDS} rounds found a node all the same");
         assert!(
             there > 0,
             "the garbage must not end the test at the first step of a pick"

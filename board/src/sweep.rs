@@ -103,7 +103,8 @@ impl IndexWriter {
             self.sweep = Some(self.start());
         }
         let Some(sweep) = &mut self.sweep else { return };
-        // Orders the wiping and writing of the other half behind the root that put it out of force.
+        // Orders the wiping and writing of the other half behind the root that put it out of force. (Mostly the fence of
+        // a publication in between has done so already; a sweep right behind a sweep has only this one.)
         fence(Ordering::Release);
         if !sweep.is_copying() {
             sweep.wipe(&self.words);

@@ -98,4 +98,10 @@ impl Turns {
         }
         self.epoch = self.epoch.checked_add(1).unwrap_or(NO_EPOCH + 1);
     }
+
+    /// How many modules it has room for.
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> usize {
+        self.shards.iter().map(|shard| shard.places.len()).sum()
+    }
 }

@@ -221,10 +221,12 @@ impl Pool {
 
     /// Tries the socket of the core that this thread runs on, then the one that every agent has.
     fn connect(&self, deadline: Deadline) -> Result<Connection, ClientError> {
-        if let Some(near) = near_socket(&self.path)
-            && let Ok(connection) = Connection::open(&Endpoint::Unix(near), &self.name, deadline)
-        {
-            return Ok(connection);
+        if let Some(near) = near_socket(&self.path) {
+            // Left over from an agent with more cores, it refuses; one that hangs has used up the time for both.
+            match Connection::open(&Endpoint::Unix(near), &self.name, deadline) {
+                Err(ClientError::NotRunning { .. }) => {}
+                opened => return opened,
+            }
         }
         Connection::open(&self.endpoint(), &self.name, deadline)
     }

@@ -1,5 +1,6 @@
 //! Logs go to standard error, one line an event; `LARS_LOG` chooses what (tracing's filter syntax).
 
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging once for the process. `default` is the level where `LARS_LOG` says nothing. A filter that cannot be
@@ -18,5 +19,6 @@ pub fn start(default: &str) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .try_init();
 }

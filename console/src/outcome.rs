@@ -1,6 +1,9 @@
 //! How a command ends: exit codes that scripts can rely on, and errors that say what, where and what to do.
 
+use lars_agent::AgentError;
 use lars_client::{ClientError, PickError, Reason};
+use lars_dns::DnsError;
+use lars_report::ReportError;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -91,6 +94,37 @@ impl From<PickError> for Failure {
             PickError::Client(error) => return error.into(),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(error: AgentError) -> Self {
+        let code = if matches!(error, AgentError::Config(_)) {
+            Code::Usage
+        } else {
+            Code::Other
+        };
+        Self::new(code, format!("the agent does not start: {error}"))
+    }
+}
+
+impl From<DnsError> for Failure {
+    fn from(error: DnsError) -> Self {
+        let code = match error {
+            DnsError::Config(_) | DnsError::Store(_) => Code::Usage,
+            DnsError::Listen { .. } | DnsError::System { .. } => Code::Other,
+        };
+        Self::new(code, format!("dns does not start: {error}"))
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        let code = match error {
+            ReportError::Config(_) | ReportError::Store(_) => Code::Usage,
+            ReportError::Listen { .. } | ReportError::System { .. } => Code::Other,
+        };
+        Self::new(code, format!("report does not start: {error}"))
     }
 }
 

@@ -63,13 +63,12 @@ impl Up {
         settle(&mut config, &data, port)?;
 
         let store = config.store.clone();
-        let dns = Dns::start(&config.dns, &store).map_err(|error| failed("dns", &error))?;
-        let report = Report::start(&config.report, &store).map_err(|error| failed("report", &error))?;
+        let dns = Dns::start(&config.dns, &store)?;
+        let report = Report::start(&config.report, &store)?;
         config.agent.dns = vec![dns.addr().to_string()];
         config.agent.report = vec![report.addr().to_string()];
         let policies = config.module_policies().map_err(Failure::usage)?;
-        let agent =
-            Agent::start(&config.agent, &config.policy, policies).map_err(|error| failed("agent", &error))?;
+        let agent = Agent::start(&config.agent, &config.policy, policies)?;
 
         let mut registry = Registry::default();
         registry.register_collector(Box::new(agent.stats()));
@@ -160,10 +159,6 @@ fn settle(config: &mut Config, data: &Path, port: u16) -> Result<(), Failure> {
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-fn failed(service: &str, error: &dyn std::error::Error) -> Failure {
-    Failure::other(format!("{service} does not start: {error}"))
 }
 
 /// Takes the folder for this process; the file holds our process id for whoever comes second.

@@ -12,7 +12,7 @@ use lars_store::StoreError;
 use lars_store::routes::{EditDone, Observation, RouteStore, Rows};
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub(crate) struct Keeper {
     comparisons: u64,
     /// A row that cannot be served, for people.
     bad_example: Option<String>,
+    /// Modules that are to be read again, and why.
+    unread: BTreeMap<ModuleId, Reason>,
     /// Changes of the catalog that are not pushed yet.
     changes: Vec<Change>,
 }
@@ -80,6 +82,7 @@ impl Keeper {
             interval,
             comparisons: 0,
             bad_example: None,
+            unread: BTreeMap::new(),
             changes: Vec::new(),
         }
     }
@@ -216,13 +219,13 @@ impl Keeper {
         note_bad(&mut self.bad_example, &rows);
         let modules = self.publisher.compare(slice.after, slice.covers_to(&rows), &rows);
         self.reread(store, modules, Reason::Found).await?;
-        let pass = self.sweep.pass();
-        if self.sweep.advance(&slice, &rows) {
-            let unseen = self.guard.unseen(pass).into_iter().collect();
-            self.reread_in_pass(store, unseen, Reason::Found, pass).await?;
+        if slice.ends_pass(&rows) {
+            let unseen = self.guard.unseen(self.sweep.pass()).into_iter().collect();
+            self.reread(store, unseen, Reason::Found).await?;
             // An empty table was read twice now; one that had rows is believed anyway.
             self.publisher.catalog().set_emptiness_explained();
         }
+        self.sweep.advance(&slice, &rows);
         Ok(Looked::Idle)
     }
 
@@ -242,40 +245,43 @@ impl Keeper {
         Ok(Looked::Idle)
     }
 
+    /// Reads modules and publishes what differs and is believed; then those that rows have left for them. Modules that
+    /// could not be read stay in the list, for the next time: nothing else may ever name them.
     async fn reread(
         &mut self,
         store: &mut impl RouteStore,
         modules: BTreeSet<ModuleId>,
         reason: Reason,
     ) -> Result<(), StoreError> {
-        self.reread_in_pass(store, modules, reason, self.sweep.pass())
-            .await
-    }
-
-    /// Reads modules and publishes what differs and is believed; then those that rows have left for them.
-    async fn reread_in_pass(
-        &mut self,
-        store: &mut impl RouteStore,
-        modules: BTreeSet<ModuleId>,
-        reason: Reason,
-        pass: u64,
-    ) -> Result<(), StoreError> {
-        let mut modules: Vec<ModuleId> = modules.into_iter().collect();
-        while !modules.is_empty() {
-            for modules in modules.chunks(MODULES_READ_MAX) {
-                let rows = store.rows_of(modules).await?;
-                let served = self.publisher.catalog().modules();
-                let mut news = diff::group(modules, rows.good);
-                news.retain(|rows| {
-                    let difference = self.publisher.difference(rows);
-                    let permitted = self.guard.permits(rows.module, difference, reason, pass, served);
-                    permitted && difference != Difference::None
-                });
-                self.changes.extend(self.publisher.replace(news));
+        self.note_unread(modules, reason);
+        while !self.unread.is_empty() {
+            let modules: Vec<ModuleId> = self.unread.keys().take(MODULES_READ_MAX).copied().collect();
+            let rows = store.rows_of(&modules).await?;
+            let (served, pass) = (self.publisher.catalog().modules(), self.sweep.pass());
+            let mut news = Vec::new();
+            for rows in diff::group(&modules, rows.good) {
+                let Some(reason) = self.unread.remove(&rows.module) else {
+                    continue;
+                };
+                let difference = self.publisher.difference(&rows);
+                if self.guard.permits(rows.module, difference, reason, pass, served)
+                    && difference != Difference::None
+                {
+                    news.push(rows);
+                }
             }
-            modules = self.publisher.take_left();
+            self.changes.extend(self.publisher.replace(news));
+            let left = self.publisher.take_left();
+            self.note_unread(left, reason);
         }
         Ok(())
+    }
+
+    fn note_unread(&mut self, modules: impl IntoIterator<Item = ModuleId>, reason: Reason) {
+        for module in modules {
+            let noted = self.unread.entry(module).or_insert(reason);
+            *noted = reason.max(*noted);
+        }
     }
 }
 
@@ -284,3 +290,6 @@ fn note_bad(example: &mut Option<String>, rows: &Rows) {
         *example = Some(format!("row {} of RouteData: {}", bad.id, bad.reason));
     }
 }
+
+#[cfg(test)]
+mod tests;

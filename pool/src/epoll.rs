@@ -229,7 +229,7 @@ impl Backend for EpollBackend {
         });
     }
 
-    fn send(&mut self, _: ConnectionId, fd: RawFd, bytes: &[u8], _: bool) -> Sending {
+    fn send(&mut self, _: ConnectionId, fd: RawFd, bytes: &[u8]) -> Sending {
         let (start, flags) = (bytes.as_ptr(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
         // SAFETY: the bytes are only read and live as long as the call.
         let result = unsafe { libc::send(fd, start.cast(), bytes.len(), flags) };

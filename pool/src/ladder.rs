@@ -18,8 +18,7 @@ const TRIES_MAX: u32 = 5;
 const TRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What helps where locked memory is the limit.
-pub(crate) const MEMLOCK_CURE: &str =
-    "raise RLIMIT_MEMLOCK, which counts for the whole user: ulimit -l, or LimitMEMLOCK= of the service's unit";
+pub(crate) const MEMLOCK_CURE: &str = "raise RLIMIT_MEMLOCK, which counts for the whole user: ulimit -l, or LimitMEMLOCK= of the service's unit";
 
 /// Why there is no ring.
 #[derive(Debug)]
@@ -29,6 +28,10 @@ pub(crate) struct NoRing {
 }
 
 impl NoRing {
+    pub(crate) fn at(step: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self { step, error }
+    }
+
     /// The errno, its likely cause and its cure.
     pub(crate) fn reason(&self) -> String {
         let advice = match self.error.raw_os_error() {
@@ -36,7 +39,9 @@ impl NoRing {
                 "a container's seccomp profile or kernel.io_uring_disabled forbids it: allow io_uring_setup, \
                  io_uring_enter and io_uring_register in the profile, or set the sysctl to 0"
             }
-            Some(libc::ENOSYS) => "the kernel was built without it or a sandbox hides it: use Linux 6.1 or newer",
+            Some(libc::ENOSYS) => {
+                "the kernel was built without it or a sandbox hides it: use Linux 6.1 or newer"
+            }
             Some(libc::EOPNOTSUPP | libc::EINVAL) => {
                 "the kernel or the sandbox lacks a part that is used: use Linux 6.1 or newer"
             }
@@ -56,40 +61,60 @@ impl From<NoRing> for io::Error {
 
 /// Decides how bytes will be moved.
 pub(crate) fn choose(choice: IoChoice) -> io::Result<IoInUse> {
-    let tried = if choice == IoChoice::Epoll { None } else { Some(open().map(drop)) };
+    let tried = if choice == IoChoice::Epoll {
+        None
+    } else {
+        Some(open().map(drop))
+    };
     decide(choice, tried)
 }
 
 /// The decision, apart from the trial: `tried` is its result, if there was one.
 fn decide(choice: IoChoice, tried: Option<Result<(), NoRing>>) -> io::Result<IoInUse> {
     match tried {
-        None => Ok(IoInUse { kind: IoKind::Epoll, reason: "asked for".to_owned() }),
+        None => Ok(IoInUse {
+            kind: IoKind::Epoll,
+            reason: "asked for".to_owned(),
+        }),
         Some(Ok(())) => {
-            let reason = if choice == IoChoice::Uring { "asked for" } else { "io_uring works here" };
-            Ok(IoInUse { kind: IoKind::Uring, reason: reason.to_owned() })
+            let reason = if choice == IoChoice::Uring {
+                "asked for"
+            } else {
+                "io_uring works here"
+            };
+            Ok(IoInUse {
+                kind: IoKind::Uring,
+                reason: reason.to_owned(),
+            })
         }
         Some(Err(no_ring)) if choice == IoChoice::Uring => Err(no_ring.into()),
         Some(Err(no_ring)) => {
             let reason = no_ring.reason();
             tracing::warn!(%reason, "io_uring cannot be used, epoll moves the bytes");
-            Ok(IoInUse { kind: IoKind::Epoll, reason })
+            Ok(IoInUse {
+                kind: IoKind::Epoll,
+                reason,
+            })
         }
     }
 }
 
 /// Opens a ring for this thread and proves that it works.
 pub(crate) fn open() -> Result<IoUring, NoRing> {
-    let at = |step| move |error| NoRing { step, error };
-    let mut ring = climb(build, std::thread::sleep).map_err(at("io_uring_setup"))?;
+    let mut ring = climb(build, std::thread::sleep).map_err(NoRing::at("io_uring_setup"))?;
     let parameters = ring.params();
-    if !(parameters.is_feature_ext_arg() && parameters.is_feature_nodrop() && parameters.is_feature_skip_cqe_on_success())
+    if !(parameters.is_feature_ext_arg()
+        && parameters.is_feature_nodrop()
+        && parameters.is_feature_skip_cqe_on_success())
     {
-        return Err(at("a look at the kernel's features")(io::Error::from_raw_os_error(libc::EOPNOTSUPP)));
+        return Err(NoRing::at("a look at the kernel's features")(
+            io::Error::from_raw_os_error(libc::EOPNOTSUPP),
+        ));
     }
     let mut probe = Probe::new();
     ring.submitter()
         .register_probe(&mut probe)
-        .map_err(at("io_uring_register"))?;
+        .map_err(NoRing::at("io_uring_register"))?;
     let used = [
         opcode::RecvMulti::CODE,
         opcode::Send::CODE,
@@ -98,10 +123,12 @@ pub(crate) fn open() -> Result<IoUring, NoRing> {
         opcode::AsyncCancel::CODE,
     ];
     if !used.iter().all(|code| probe.is_supported(*code)) {
-        return Err(at("a look for the operations used")(io::Error::from_raw_os_error(libc::EOPNOTSUPP)));
+        return Err(NoRing::at("a look for the operations used")(
+            io::Error::from_raw_os_error(libc::EOPNOTSUPP),
+        ));
     }
     // Set-up may be allowed where enter is not.
-    no_operation(&mut ring).map_err(at("io_uring_enter"))?;
+    no_operation(&mut ring).map_err(NoRing::at("io_uring_enter"))?;
     Ok(ring)
 }
 
@@ -128,10 +155,7 @@ fn patiently<R>(
 }
 
 /// The largest ring that memory allows.
-fn climb<R>(
-    mut build: impl FnMut(u32) -> io::Result<R>,
-    mut pause: impl FnMut(Duration),
-) -> io::Result<R> {
+fn climb<R>(mut build: impl FnMut(u32) -> io::Result<R>, mut pause: impl FnMut(Duration)) -> io::Result<R> {
     let mut entries = ENTRIES;
     loop {
         match build(entries) {
@@ -180,7 +204,11 @@ mod tests {
         let (mut tried, mut pauses) = (Vec::new(), 0);
         let build = |entries| {
             tried.push(entries);
-            if entries > 64 { out_of_memory() } else { Ok(entries) }
+            if entries > 64 {
+                out_of_memory()
+            } else {
+                Ok(entries)
+            }
         };
         assert_eq!(climb(build, |_| pauses += 1).expect("64 fit"), 64);
         assert_eq!((tried, pauses), (vec![256, 128, 64], 0));
@@ -196,7 +224,10 @@ mod tests {
             },
             |_| pauses += 1,
         );
-        assert_eq!(result.expect_err("nothing fits").raw_os_error(), Some(libc::ENOMEM));
+        assert_eq!(
+            result.expect_err("nothing fits").raw_os_error(),
+            Some(libc::ENOMEM)
+        );
         assert_eq!((tried.len(), pauses), (8, 5));
     }
 
@@ -223,6 +254,10 @@ mod tests {
         assert!(error.to_string().contains("seccomp"), "{error}");
         let fallen = decide(IoChoice::Auto, Some(Err(forbidden()))).expect("epoll always works");
         assert_eq!(fallen.kind, IoKind::Epoll);
-        assert!(fallen.reason.contains("os error 1") && fallen.reason.contains("seccomp"), "{}", fallen.reason);
+        assert!(
+            fallen.reason.contains("os error 1") && fallen.reason.contains("seccomp"),
+            "{}",
+            fallen.reason
+        );
     }
 }

@@ -9,7 +9,13 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+/// How long a socket may go on answering after its program was killed: the kernel takes a ring apart behind the
+/// program's end, and until then the ring holds the socket (tens of milliseconds were seen on a busy machine).
+const DYING_MAX: Duration = Duration::from_secs(1);
+/// Between two looks whether it still does.
+const DYING_RETRY: Duration = Duration::from_millis(10);
 /// Connections that wait to be accepted; the kernel cuts it down to net.core.somaxconn (4,096 since Linux 5.4).
 const BACKLOG: i32 = 4096;
 
@@ -52,7 +58,7 @@ impl Listener {
                 Socket::Unix(listener)
             }
             Bind::Tcp(addr) => {
-                let listener = TcpListener::bind(addr)?;
+                let listener = bind_tcp(*addr)?;
                 listener.set_nonblocking(true)?;
                 Socket::Tcp(listener)
             }
@@ -91,7 +97,10 @@ impl Listener {
                     // Answers are written whole, once a turn: waiting for more would only delay them. Where it fails
                     // the peer is gone, which the first read tells.
                     let _ = stream.set_nodelay(true);
-                    Accepted { socket: stream.into(), peer: Peer::Tcp(addr) }
+                    Accepted {
+                        socket: stream.into(),
+                        peer: Peer::Tcp(addr),
+                    }
                 }),
             };
             match accepted {
@@ -107,7 +116,11 @@ impl Listener {
 }
 
 fn unix(stream: UnixStream) -> io::Result<Accepted> {
-    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut credentials = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
     let mut bytes = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `bytes` bytes, the size of `credentials`, and their number into `bytes`.
     let result = unsafe {
@@ -124,8 +137,24 @@ fn unix(stream: UnixStream) -> io::Result<Accepted> {
     }
     Ok(Accepted {
         socket: stream.into(),
-        peer: Peer::Unix { pid: credentials.pid, uid: credentials.uid },
+        peer: Peer::Unix {
+            pid: credentials.pid,
+            uid: credentials.uid,
+        },
     })
+}
+
+/// Binds; an address that is in use may be that of a program just killed.
+fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
+    let deadline = Instant::now() + DYING_MAX;
+    loop {
+        match TcpListener::bind(addr) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(DYING_RETRY);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// Removes a dead socket from `path`; a living one, or anything else, is an error.
@@ -139,15 +168,19 @@ fn make_way(path: &Path) -> io::Result<()> {
         let text = format!("{} exists and is no socket: it is left alone", path.display());
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    match connect_at_once(path) {
-        Err(libc::ECONNREFUSED) => std::fs::remove_file(path),
-        Err(libc::ENOENT) => Ok(()),
-        // Taken, or too busy to take it now: alive.
-        Ok(()) | Err(libc::EAGAIN) => {
-            let text = format!("{}: another program answers there", path.display());
-            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+    let deadline = Instant::now() + DYING_MAX;
+    loop {
+        match connect_at_once(path) {
+            Err(libc::ECONNREFUSED) => return std::fs::remove_file(path),
+            Err(libc::ENOENT) => return Ok(()),
+            // Taken, or too busy to take it now: alive, or just killed.
+            Ok(()) | Err(libc::EAGAIN) if Instant::now() < deadline => std::thread::sleep(DYING_RETRY),
+            Ok(()) | Err(libc::EAGAIN) => {
+                let text = format!("{}: another program answers there", path.display());
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+            }
+            Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
         }
-        Err(errno) => Err(io::Error::from_raw_os_error(errno)),
     }
 }
 
@@ -155,7 +188,13 @@ fn make_way(path: &Path) -> io::Result<()> {
 fn connect_at_once(path: &Path) -> Result<(), i32> {
     let errno = || io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
     // SAFETY: no memory is passed.
-    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
+    let fd = unsafe {
+        libc::socket(
+            libc::AF_UNIX,
+            libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            0,
+        )
+    };
     if fd < 0 {
         return Err(errno());
     }
@@ -182,7 +221,11 @@ impl BoundPath {
     /// Remembers which socket was bound at `path`.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let bound = std::fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: bound.dev(), inode: bound.ino() })
+        Ok(Self {
+            path: path.to_owned(),
+            device: bound.dev(),
+            inode: bound.ino(),
+        })
     }
 }
 

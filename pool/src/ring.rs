@@ -7,7 +7,7 @@ use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending};
 use crate::cores::slots::{Inbound, SLOT_BYTES, Slots};
 use crate::cores::token::{Operation, pack, unpack};
 use crate::handler::{ConnectionId, CoreIndex};
-use crate::ladder;
+use crate::ladder::{self, NoRing};
 use crate::stats::CoreStats;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
@@ -25,16 +25,8 @@ use std::time::Duration;
 const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
 /// The arena is the only registered buffer.
 const ARENA: u16 = 0;
-/// Rounds in which late completions are fetched at once; what is left comes with the next wait.
-const LATE_ROUNDS_MAX: usize = 16;
-
-/// A send that the kernel reports only where it fell short.
-#[derive(Debug)]
-struct Quiet {
-    connection: ConnectionId,
-    bytes: u32,
-    reported: bool,
-}
+/// Rounds in which completions that did not fit the queue are fetched at once; what is left comes with the next wait.
+const OVERFLOW_ROUNDS_MAX: usize = 16;
 
 /// One core's ring.
 pub(crate) struct RingBackend {
@@ -46,7 +38,8 @@ pub(crate) struct RingBackend {
     _pool: BufferPool,
     /// The addresses of the arena, once it is registered and the kernel writes from it without waiting.
     registered: Range<usize>,
-    quiet: Vec<Quiet>,
+    /// Sends since the last wait.
+    sends: usize,
     events: VecDeque<Event>,
     waker: RawFd,
     waker_armed: bool,
@@ -64,14 +57,16 @@ impl RingBackend {
     ) -> io::Result<(Self, String)> {
         let ring = ladder::open().map_err(io::Error::from)?;
         let slots = Slots::check_out(pool, slots)?;
-        let provided = ProvidedRing::register(&ring, &slots)?;
+        let provided = ladder::with_patience(|| ProvidedRing::register(&ring, &slots))
+            .map_err(NoRing::at("registering the receive slots"))
+            .map_err(io::Error::from)?;
         let mut backend = Self {
             ring,
             provided,
             slots,
             _pool: pool.clone(),
             registered: 0..0,
-            quiet: Vec::new(),
+            sends: 0,
             events: VecDeque::new(),
             waker: -1,
             // Nothing is to be armed before there is a waker.
@@ -156,56 +151,23 @@ impl RingBackend {
                     let result = usize::try_from(result).map_err(|_| -result);
                     self.events.push_back(Event::Sent { connection, result });
                 }
-                Operation::SendQuiet(place) => {
-                    if let Some(quiet) = self.quiet.get_mut(place as usize) {
-                        quiet.reported = true;
-                        let (connection, result) =
-                            (quiet.connection, usize::try_from(result).map_err(|_| -result));
-                        self.events.push_back(Event::Sent { connection, result });
-                    }
-                }
                 Operation::Writable(connection) => self.events.push_back(Event::Writable(connection)),
                 Operation::Ignored => {}
             }
         }
     }
 
-    /// Fetches completions that the kernel has not posted yet: those that did not fit the queue, and failures of
-    /// quiet sends, which some operations report only by work that is done with the next enter.
-    fn collect_late(&mut self) {
-        for _ in 0..LATE_ROUNDS_MAX {
-            let submission = self.ring.submission();
-            let late = submission.cq_overflow() || (submission.taskrun() && !self.quiet.is_empty());
-            drop(submission);
-            if !late || self.ring.submit_and_wait(0).is_err() {
+    /// Completions that did not fit the queue wait in the kernel; fetches them.
+    fn collect_overflow(&mut self) {
+        for _ in 0..OVERFLOW_ROUNDS_MAX {
+            if !self.ring.submission().cq_overflow() || self.ring.submit_and_wait(0).is_err() {
                 return;
             }
             self.collect();
         }
     }
 
-    /// Every quiet send that was submitted and not reported took all its bytes: they were tried when they were
-    /// submitted, and never wait. That holds only when nothing is left to be posted. Their events come first, so that their buffers take this turn's answers.
-    fn finish_quiet(&mut self) {
-        let mut submission = self.ring.submission();
-        submission.sync();
-        if self.quiet.is_empty() || !submission.is_empty() || submission.cq_overflow() || submission.taskrun()
-        {
-            return;
-        }
-        drop(submission);
-        for quiet in self.quiet.drain(..).rev() {
-            if !quiet.reported {
-                let result = Ok(quiet.bytes as usize);
-                self.events.push_front(Event::Sent {
-                    connection: quiet.connection,
-                    result,
-                });
-            }
-        }
-    }
-
-    /// Submits, and waits for at least one completion if `timeout` allows.
+    /// Submits, and waits for a completion if `timeout` allows.
     fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut submission = self.ring.submission();
         submission.sync();
@@ -302,7 +264,7 @@ impl Backend for RingBackend {
         );
     }
 
-    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8], quiet: bool) -> Sending {
+    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8]) -> Sending {
         // Other memory looks the same from here: the heap, shared bytes, reserves.
         let entry = if self.registered.contains(&(bytes.as_ptr() as usize)) {
             write_fixed(fd, bytes)
@@ -311,20 +273,8 @@ impl Backend for RingBackend {
                 .flags(SEND_FLAGS)
                 .build()
         };
-        let entry = if quiet {
-            let place = self.quiet.len() as u32;
-            self.quiet.push(Quiet {
-                connection,
-                bytes: bytes.len() as u32,
-                reported: false,
-            });
-            entry
-                .user_data(pack(Operation::SendQuiet(place)))
-                .flags(Flags::SKIP_SUCCESS)
-        } else {
-            entry.user_data(pack(Operation::Send(connection)))
-        };
-        self.push(&entry);
+        self.sends += 1;
+        self.push(&entry.user_data(pack(Operation::Send(connection))));
         Sending::Started
     }
 
@@ -358,15 +308,17 @@ impl Backend for RingBackend {
         if !self.waker_armed {
             self.arm_waker();
         }
-        let timeout = if self.events.is_empty() {
-            timeout
-        } else {
+        // Sends are tried while they are submitted, so that their completions are there at once, and buffers are given
+        // back before a sleep: there is nothing to wait for yet.
+        let sent = std::mem::take(&mut self.sends) > 0;
+        let timeout = if sent || !self.events.is_empty() {
             Some(Duration::ZERO)
+        } else {
+            timeout
         };
         self.enter(timeout)?;
         self.collect();
-        self.collect_late();
-        self.finish_quiet();
+        self.collect_overflow();
         Ok(())
     }
 

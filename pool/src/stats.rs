@@ -103,10 +103,26 @@ impl CoreStats {
         let buffers = self.buffers.get();
         let lent = |class| buffers.map_or(0, |counts| counts.class(class).now);
         let gauges = [
-            ("lars_pool_buffers_small", "Buffers of 4 KiB lent now, the receive slots among them", lent(BufferClass::Small)),
-            ("lars_pool_buffers_medium", "Buffers of 16 KiB lent now", lent(BufferClass::Medium)),
-            ("lars_pool_buffers_large", "Buffers of 64 KiB lent now", lent(BufferClass::Large)),
-            ("lars_pool_buffers_heap", "Buffers from the heap lent now", buffers.map_or(0, |counts| counts.heap().now)),
+            (
+                "lars_pool_buffers_small",
+                "Buffers of 4 KiB lent now, the receive slots among them",
+                lent(BufferClass::Small),
+            ),
+            (
+                "lars_pool_buffers_medium",
+                "Buffers of 16 KiB lent now",
+                lent(BufferClass::Medium),
+            ),
+            (
+                "lars_pool_buffers_large",
+                "Buffers of 64 KiB lent now",
+                lent(BufferClass::Large),
+            ),
+            (
+                "lars_pool_buffers_heap",
+                "Buffers from the heap lent now",
+                buffers.map_or(0, |counts| counts.heap().now),
+            ),
             (
                 "lars_pool_buffers_exhausted_total",
                 "Times that the pool had no buffer to lend",
@@ -119,7 +135,10 @@ impl CoreStats {
 
     /// The value of one figure; none where no figure has this name.
     pub fn value(&self, name: &str) -> Option<u64> {
-        self.metrics().into_iter().find(|metric| metric.name == name).map(|metric| metric.value)
+        self.metrics()
+            .into_iter()
+            .find(|metric| metric.name == name)
+            .map(|metric| metric.value)
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) {

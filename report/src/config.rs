@@ -2,7 +2,7 @@
 
 use lars_pool::IoChoice;
 use lars_wire::bounds::TALLIES_MAX;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// `[report]`. Every key may be left out.
@@ -16,7 +16,6 @@ pub struct ReportConfig {
     /// Where `/metrics`, `/healthz` and `/readyz` are served when report runs by itself. Default `127.0.0.1:7783`.
     pub admin_listen: SocketAddr,
     /// How bytes are moved: `auto` (the kernel's ring where it works, else epoll), `uring` or `epoll`. Default `auto`.
-    #[serde(serialize_with = "io_word")]
     pub io: IoChoice,
     /// Threads that serve agents; 0 takes min(4, the processors that may be used). One decodes millions of tallies a
     /// second, far more than a store takes. 0 to 64, default 1.
@@ -87,15 +86,6 @@ impl ReportConfig {
             None => Ok(()),
         }
     }
-}
-
-/// The word that is read back as the same choice.
-fn io_word<S: Serializer>(io: &IoChoice, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match io {
-        IoChoice::Auto => "auto",
-        IoChoice::Uring => "uring",
-        IoChoice::Epoll => "epoll",
-    })
 }
 
 #[cfg(test)]

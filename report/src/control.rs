@@ -134,10 +134,16 @@ impl Control {
             self.arrived(arrival);
         }
         self.counts.tallies_waiting.set(self.intake.tallies() as u64);
+        // What is known already frees its room now, not after a transaction.
+        self.courier.send();
     }
 
     fn arrived(&mut self, arrival: Arrival) {
-        for answer in self.intake.add(arrival) {
+        let answers = self.intake.add(arrival);
+        if !answers.is_empty() {
+            self.counts.batches_known.add(1);
+        }
+        for answer in answers {
             self.courier.put(answer);
         }
     }

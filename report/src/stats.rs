@@ -56,6 +56,8 @@ pub(crate) struct ControlCounts {
     pub tallies_stored: Tick,
     /// Batches that had been stored before.
     pub batches_repeated: Tick,
+    /// Batches that came again while they waited.
+    pub batches_known: Tick,
     /// Batches refused because one before them is missing.
     pub gaps: Tick,
     /// Transactions with the store.
@@ -154,6 +156,12 @@ impl ReportStats {
                 "Batches that had been stored before",
                 true,
                 control.batches_repeated.get(),
+            ),
+            (
+                "batches_known",
+                "Batches that came again while they waited for the store",
+                true,
+                control.batches_known.get(),
             ),
             (
                 "gaps",

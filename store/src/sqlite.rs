@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a call waits for another writer before it says that the store is away. Long against a transaction of ours
 /// (milliseconds), short against the 1.5 s in which a service has to stop.
-pub const BUSY_MAX: Duration = Duration::from_millis(500);
+pub const BUSY_MAX: Duration = Duration::from_millis(300);
 
 /// Between two looks at a lock that another holds. SQLite's own handler sleeps up to 100 ms; beside a writer that
 /// stores one transaction after the other it would hardly ever find the moment between two.

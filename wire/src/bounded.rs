@@ -1,5 +1,5 @@
 //! Sequences whose bound is kept while they are decoded. serde reserves up to a megabyte for a sequence by its
-//! announced count alone; here no count, good or hostile, costs more than a few bodies.
+//! announced count alone; here a hostile count costs an error, and a good one what its bound allows.
 
 use crate::bounds::BODY_BYTES_MAX;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
@@ -23,20 +23,19 @@ impl<'de, const MAX: usize, T: Deserialize<'de>> Visitor<'de> for Elements<MAX, 
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
+        const {
+            // What a count alone can make us reserve: the elements may not be there.
+            assert!(
+                MAX * size_of::<T>() < 2 * BODY_BYTES_MAX,
+                "the bound reserves too much"
+            );
+        }
         let announced = sequence.size_hint().unwrap_or(0);
         if announced > MAX {
             return Err(A::Error::invalid_length(announced, &self));
         }
-        // The announced elements may not be there: at most a body's bytes are reserved on a promise.
-        let mut elements = Vec::with_capacity(announced.min(BODY_BYTES_MAX / size_of::<T>()));
+        let mut elements = Vec::with_capacity(announced);
         while let Some(element) = sequence.next_element()? {
-            if elements.len() == MAX {
-                return Err(A::Error::invalid_length(MAX + 1, &self));
-            }
-            if elements.len() == elements.capacity() {
-                // So many bytes of the body were elements that the rest of them is no longer a mere promise.
-                elements.reserve_exact(announced.saturating_sub(elements.len()).max(1));
-            }
             elements.push(element);
         }
         Ok(elements)

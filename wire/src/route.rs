@@ -153,6 +153,14 @@ mod tests {
     }
 
     #[test]
+    fn nodes_are_removed_in_whatever_order_they_are_named() {
+        let older = Route::new((1..=9).map(|last| node(last, 100)).collect());
+        let removed: Vec<NodeAddr> = [7, 2, 9, 1, 4].map(|last| node(last, 1).addr).to_vec();
+        let left = Route::new([3, 5, 6, 8].map(|last| node(last, 100)).to_vec());
+        assert_eq!(older.with_delta(Vec::new(), &removed), left);
+    }
+
+    #[test]
     fn hash_sees_order_of_nodes_never_but_every_field() {
         let one = Route::new(vec![node(1, 100), node(2, 100)]);
         let same = Route::new(vec![node(2, 100), node(1, 100)]);

@@ -78,8 +78,8 @@ impl Visit for Hostile {
             512,
             256,
         ];
-        // Explained nodes, 35 bytes on the wire, take 56 in memory: a body of zeros holds 1,871 of them that are good,
-        // and growing for them takes the old place and the new. No service decodes an explanation, callers alone do.
+        // Explained nodes, 35 bytes on the wire, take 56 in memory, and their reasons come on top. No service decodes
+        // an explanation, callers alone do.
         let bodies = if M::KIND == Kind::Explanation { 3 } else { 2 };
         for length in [body.len(), BODY_BYTES_MAX] {
             for place in 0..body.len().saturating_sub(7) {

@@ -4,7 +4,7 @@ use crate::control::outflow::Outflow;
 use crate::control::uplink::LinkEvent;
 use crate::stats::ControlCounts;
 use lars_shard::TallyOutbox;
-use lars_wire::admin::Refusal;
+use lars_wire::admin::{Reason, Refusal};
 use lars_wire::record::{Tally, TallyAck};
 use lars_wire::{CodecError, Kind, codec};
 use std::sync::Arc;
@@ -101,6 +101,7 @@ impl Ledger {
             Kind::Refusal => {
                 let refusal: Refusal = codec::decode(body)?;
                 tracing::warn!(reason = ?refusal.reason, text = refusal.text, "report refuses");
+                self.start_over(refusal.reason);
             }
             other => {
                 tracing::warn!(kind = ?other, "report sent what an agent does not take; the link is set up anew");
@@ -108,6 +109,16 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// Report's records are gone, so that it misses the batches before the one in flight: it is offered again as the
+    /// first of another identity, since no report would ever take it as what it was.
+    fn start_over(&mut self, reason: Reason) {
+        let mut incarnation = [0; 16];
+        let refused = reason == Reason::Unexpected && self.deadline.is_some();
+        if refused && getrandom::fill(&mut incarnation).is_ok() {
+            self.outbox.start_over(incarnation);
+        }
     }
 
     fn pump(&mut self, now: Instant) {

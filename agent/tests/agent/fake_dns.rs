@@ -9,8 +9,9 @@ use lars_wire::{Kind, Message, ModuleId, NodeAddr, PREFACE, Route, RouteNode, co
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 #[derive(Default)]
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) digests: usize,
     /// Takes pushes of the routes out of the way: they are lost, as on a bad day.
     pub(crate) mute: bool,
+    /// Routes are said without a reason for what they lost.
+    pub(crate) unexplained: bool,
     /// Pushes send what changed instead of the whole, where that is shorter.
     pub(crate) deltas: bool,
     closed: bool,
@@ -40,27 +43,37 @@ pub(crate) struct FakeDns {
     pub(crate) addr: String,
     instance: u64,
     shared: Arc<(Mutex<State>, Condvar)>,
+    accepts: Option<JoinHandle<()>>,
 }
 
 fn encode<M: Message>(message: &M, bytes: &mut Vec<u8>) {
     codec::append(message, 0, bytes).expect("it fits");
 }
 
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
 impl FakeDns {
     pub(crate) fn start() -> Self {
-        Self::start_at("127.0.0.1:0", 7)
+        // A loopback address of its own, so that nobody takes the port when it is given up and wanted again.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed) % 250 + 1;
+        let process = std::process::id() % 60_000;
+        Self::start_at(
+            &format!("127.{}.{}.{number}:0", process / 250 + 1, process % 250),
+            7,
+        )
     }
 
     pub(crate) fn start_at(addr: &str, instance: u64) -> Self {
         let listener = TcpListener::bind(addr).expect("a port");
         let addr = listener.local_addr().expect("bound").to_string();
         let shared: Arc<(Mutex<State>, Condvar)> = Arc::default();
-        let dns = Self {
+        let mut dns = Self {
             addr,
             instance,
             shared: Arc::clone(&shared),
+            accepts: None,
         };
-        thread::spawn(move || {
+        dns.accepts = Some(thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.expect("a connection");
                 let mut state = shared.0.lock().expect("no panic");
@@ -81,7 +94,7 @@ impl FakeDns {
                     shared.1.notify_all();
                 });
             }
-        });
+        }));
         dns
     }
 
@@ -117,11 +130,18 @@ impl FakeDns {
         let older = state.routes.insert(module, (version, route.clone()));
         let mut bytes = Vec::new();
         let change = older.filter(|_| state.deltas).and_then(|(base, older)| {
-            delta(head(module, self.instance, version, &route), base, &older, &route)
+            let head = head(module, self.instance, version, !state.unexplained, &route);
+            delta(head, base, &older, &route)
         });
         match change {
             Some(change) => encode(&change, &mut bytes),
-            None => append_route(&mut bytes, module, self.instance, Some(&(version, route))),
+            None => append_route(
+                &mut bytes,
+                module,
+                self.instance,
+                !state.unexplained,
+                Some(&(version, route)),
+            ),
         }
         if !state.mute {
             for connection in state.connections.values_mut() {
@@ -141,9 +161,7 @@ impl FakeDns {
 
     /// Ends all connections; the port goes on.
     pub(crate) fn cut(&self) {
-        for connection in self.state().connections.values() {
-            let _ = connection.stream.as_ref().expect("open").shutdown(Shutdown::Both);
-        }
+        self.state().cut();
     }
 
     pub(crate) fn subscribed(&self, module: ModuleId) -> bool {
@@ -158,6 +176,13 @@ impl State {
             .any(|connection| connection.subscribed.contains(&module))
     }
 
+    fn cut(&self) {
+        for connection in self.connections.values() {
+            let stream = connection.stream.as_ref();
+            let _ = stream.map(|stream| stream.shutdown(Shutdown::Both));
+        }
+    }
+
     pub(crate) fn connected(&self) -> bool {
         !self.connections.is_empty()
     }
@@ -165,13 +190,17 @@ impl State {
 
 impl Drop for FakeDns {
     fn drop(&mut self) {
-        self.cut();
-        self.state().closed = true;
+        let mut state = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed = true;
+        state.cut();
+        drop(state);
         let _ = TcpStream::connect(&self.addr);
+        // Behind this the port is free.
+        let _ = self.accepts.take().map(JoinHandle::join);
     }
 }
 
-fn head(module: ModuleId, instance: u64, version: u64, route: &Route) -> RouteHead {
+fn head(module: ModuleId, instance: u64, version: u64, explained: bool, route: &Route) -> RouteHead {
     RouteHead {
         module,
         status: if route.is_empty() {
@@ -181,14 +210,20 @@ fn head(module: ModuleId, instance: u64, version: u64, route: &Route) -> RouteHe
         },
         instance,
         version,
-        explained: true,
+        explained,
     }
 }
 
-fn append_route(bytes: &mut Vec<u8>, module: ModuleId, instance: u64, route: Option<&(u64, Route)>) {
+fn append_route(
+    bytes: &mut Vec<u8>,
+    module: ModuleId,
+    instance: u64,
+    explained: bool,
+    route: Option<&(u64, Route)>,
+) {
     let none = (0, Route::default());
     let (version, route) = route.unwrap_or(&none);
-    for page in pages(head(module, instance, *version, route), route) {
+    for page in pages(head(module, instance, *version, explained, route), route) {
         encode(&page, bytes);
     }
 }
@@ -203,7 +238,7 @@ fn differing(state: &State, instance: u64, known: &[KnownModule], bytes: &mut Ve
         });
         if !same {
             count += 1;
-            append_route(bytes, known.module, instance, held);
+            append_route(bytes, known.module, instance, !state.unexplained, held);
         }
     }
     count

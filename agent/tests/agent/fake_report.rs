@@ -2,13 +2,14 @@
 //! to lose connections at the worst moments.
 
 use crate::caller::PATIENCE;
+use lars_wire::admin::{Reason, Refusal};
 use lars_wire::caller::Welcome;
 use lars_wire::record::{Tally, TallyAck, TallyBatch};
 use lars_wire::{Kind, Message, ModuleId, NodeAddr, PREFACE, codec, frame};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -99,6 +100,11 @@ impl FakeReport {
         });
     }
 
+    /// All that is known of agents is lost, as with a new database; what was summed up is kept for the test.
+    pub(crate) fn forget_agents(&self) {
+        self.shared.0.lock().expect("no panic").stored.clear();
+    }
+
     /// What agents named themselves.
     pub(crate) fn callers(&self) -> Vec<u32> {
         self.shared.0.lock().expect("no panic").callers.clone()
@@ -121,7 +127,11 @@ impl FakeReport {
 
 impl Drop for FakeReport {
     fn drop(&mut self) {
-        self.shared.0.lock().expect("no panic").closed = true;
+        self.shared
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
         let _ = TcpStream::connect(&self.addr);
     }
 }
@@ -138,6 +148,7 @@ fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
         }
         buffer.extend_from_slice(&chunk[..bytes]);
         while let Some(whole) = frame::split(&buffer).expect("the agent sends good frames") {
+            let mut over = false;
             let answer = match whole.header.kind {
                 Kind::Hello => Some(encoded(&Welcome {
                     version: 1,
@@ -148,14 +159,24 @@ fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
                 Kind::TallyBatch => {
                     let batch = codec::decode(whole.body).expect("a batch");
                     let mut state = shared.0.lock().expect("no panic");
-                    store(&mut state, &batch).map(|ack| encoded(&ack))
+                    match store(&mut state, &batch) {
+                        Stored::Acknowledged(ack) => Some(encoded(&ack)),
+                        Stored::Lost => None,
+                        Stored::Gap => {
+                            over = true;
+                            Some(encoded(&Refusal {
+                                reason: Reason::Unexpected,
+                                text: "a batch before it is missing".to_owned(),
+                            }))
+                        }
+                    }
                 }
                 other => panic!("an agent does not send {other:?}"),
             };
             shared.1.notify_all();
             // Without an answer the connection is lost.
             let Some(answer) = answer else { return };
-            if stream.write_all(&answer).is_err() {
+            if stream.write_all(&answer).is_err() || over {
                 return;
             }
             let used = whole.bytes();
@@ -170,8 +191,17 @@ fn encoded<M: Message>(message: &M) -> Vec<u8> {
     bytes
 }
 
+/// What became of a batch.
+enum Stored {
+    Acknowledged(TallyAck),
+    /// The connection breaks before anything is answered.
+    Lost,
+    /// The one before it is not known.
+    Gap,
+}
+
 /// Stores a batch once, as the real one does in a transaction.
-fn store(state: &mut State, batch: &TallyBatch) -> Option<TallyAck> {
+fn store(state: &mut State, batch: &TallyBatch) -> Stored {
     let (incarnation, sequence) = (batch.incarnation, batch.sequence);
     if let Some(before) = state.seen.insert((incarnation, sequence), batch.tallies.clone()) {
         assert_eq!(before, batch.tallies, "a batch that was sent is never changed");
@@ -179,7 +209,7 @@ fn store(state: &mut State, batch: &TallyBatch) -> Option<TallyAck> {
     }
     if state.lose > 0 {
         state.lose -= 1;
-        return None;
+        return Stored::Lost;
     }
     let stored = state.stored.entry(incarnation).or_default();
     if sequence == *stored + 1 {
@@ -194,15 +224,15 @@ fn store(state: &mut State, batch: &TallyBatch) -> Option<TallyAck> {
             }
         }
         state.callers.push(batch.caller);
-    } else {
-        assert!(sequence <= *stored, "batches come without a gap");
+    } else if sequence > *stored {
+        return Stored::Gap;
     }
     let sequence = *stored;
     if state.lose_acks > 0 {
         state.lose_acks -= 1;
-        return None;
+        return Stored::Lost;
     }
-    Some(TallyAck {
+    Stored::Acknowledged(TallyAck {
         incarnation,
         sequence,
     })

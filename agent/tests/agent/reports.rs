@@ -12,6 +12,7 @@ over_both!(
     calls_reported_over_many_connections_are_stored_to_the_call,
     lost_batches_and_lost_acknowledgements_change_no_count,
     calls_to_a_module_that_nobody_knows_are_counted_too,
+    report_that_lost_its_records_gets_the_counts_under_another_identity,
     stop_brings_the_last_counts_to_report,
     stop_without_report_is_quick,
 );
@@ -84,6 +85,19 @@ fn calls_to_a_module_that_nobody_knows_are_counted_too(io: IoChoice) {
         latency_us: 5,
     });
     house.report.wait_sum(module, node, [1, 0, 0, 0]);
+}
+
+fn report_that_lost_its_records_gets_the_counts_under_another_identity(io: IoChoice) {
+    let house = House::ready(io);
+    let (module, node) = (module_of(0, 0), node("10.0.0.1:80"));
+    let mut caller = house.caller();
+    for round in 1..=3 {
+        caller.report(module, node, Outcome::Ok, 10);
+        house.report.wait_sum(module, node, [10 * round, 0, 0, 0]);
+    }
+    house.report.forget_agents();
+    caller.report(module, node, Outcome::Ok, 10);
+    house.report.wait_sum(module, node, [40, 0, 0, 0]);
 }
 
 fn stop_brings_the_last_counts_to_report(io: IoChoice) {

@@ -6,6 +6,9 @@ use lars_agent::{Agent, AgentError};
 use lars_pool::IoChoice;
 use lars_wire::admin::LinkState;
 use lars_wire::caller::Status;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 over_both!(
@@ -15,6 +18,7 @@ over_both!(
     second_agent_on_the_same_socket_is_refused_and_the_first_goes_on,
     next_dns_in_the_list_takes_over,
     dns_that_comes_late_is_found,
+    dns_that_is_silent_or_no_dns_at_all_is_given_up_for_another,
 );
 
 fn restart_with_dns_gone_answers_from_disk(io: IoChoice) {
@@ -125,4 +129,33 @@ fn dns_that_comes_late_is_found(io: IoChoice) {
     eventually("the link", || agent.ready());
     assert!(dns.state().connected());
     agent.stop();
+}
+
+fn dns_that_is_silent_or_no_dns_at_all_is_given_up_for_another(io: IoChoice) {
+    let mut house = House::new(io);
+    // One accepts and says nothing, one speaks another protocol.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let stranger = TcpListener::bind("127.0.0.1:0").expect("a port");
+    for listener in [&silent, &stranger] {
+        let addr = listener.local_addr().expect("bound").to_string();
+        house.config.dns.insert(0, addr);
+    }
+    let talk = thread::spawn(move || {
+        for mut stream in stranger.incoming().flatten() {
+            let wrote = stream.write_all(b"220 mail ready\r\n");
+            // The agent says hello; whoever says nothing ends this.
+            if wrote.is_err() || !stream.read(&mut [0; 1]).is_ok_and(|bytes| bytes == 1) {
+                return;
+            }
+        }
+    });
+    house.start();
+    let module = module_of(0, 0);
+    house.dns().put(module, &["10.0.0.1:80"]);
+    assert_eq!(house.caller().pick_within(module, 10_000).status, Status::Ok);
+    let stranger = house.config.dns[0].clone();
+    house.stop();
+    // Nobody connects to it any more: this ends its thread.
+    drop(TcpStream::connect(stranger));
+    talk.join().expect("no panic");
 }

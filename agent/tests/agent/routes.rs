@@ -13,6 +13,7 @@ over_both!(
     route_that_went_away_is_not_found,
     lost_push_is_repaired_by_the_digest,
     change_made_while_dns_was_away_is_learnt_after_it,
+    suddenly_shrunken_route_is_held_back_until_it_is_explained,
     route_of_many_pages_is_whole,
     many_long_routes_asked_for_at_once_are_all_answered,
 );
@@ -98,6 +99,30 @@ fn change_made_while_dns_was_away_is_learnt_after_it(io: IoChoice) {
     house.dns().cut();
     house.dns().wait_ack(module, version);
     assert_eq!(caller.pick(module).node, node("10.0.0.2:80"));
+}
+
+fn suddenly_shrunken_route_is_held_back_until_it_is_explained(io: IoChoice) {
+    let house = House::ready(io);
+    let (module, mut caller) = (module_of(1, 0), house.caller_of(0));
+    let nodes = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"];
+    house.dns().put(module, &nodes);
+    caller.register(module, 10_000);
+    house.dns().state().unexplained = true;
+    let version = house.dns().put(module, &[]);
+    house.dns().wait_ack(module, version);
+    assert_eq!(picked(&mut caller, module, 20), nodes.map(node));
+    let held = |house: &House| {
+        let counts = house.agent().status().counts;
+        counts
+            .iter()
+            .any(|(name, count)| name == "held_routes" && *count == 1)
+    };
+    eventually("it is shown", || held(&house));
+    house.dns().state().unexplained = false;
+    let version = house.dns().put(module, &nodes[..1]);
+    house.dns().wait_ack(module, version);
+    assert_eq!(picked(&mut caller, module, 20), [node(nodes[0])]);
+    eventually("it is shown no more", || !held(&house));
 }
 
 fn many_nodes(count: u32) -> Vec<NodeAddr> {

@@ -3,6 +3,7 @@
 use super::{Target, module};
 use crate::error::{BenchError, Doing};
 use crate::exchange::{Exchange, NODE_BYTES};
+use crate::greeting::ANSWER_WITHIN;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
@@ -31,6 +32,9 @@ pub struct Latencies {
     pub count: u64,
 }
 
+/// The longest time that is told apart: a connection is given up after it.
+const LONGEST_NS: u64 = ANSWER_WITHIN.as_nanos() as u64;
+
 /// Asks and times.
 ///
 /// # Errors
@@ -42,7 +46,8 @@ pub fn run(task: &LatencyTask) -> Result<Latencies, BenchError> {
     exchange.begin(&mut out);
     let time = Duration::from_secs_f64(task.seconds);
     ask_for(&mut stream, &exchange, &mut out, time / 10, |_| {})?;
-    let mut times = Histogram::<u64>::new(3).map_err(|error| BenchError::Answer(error.to_string()))?;
+    let mut times = Histogram::<u64>::new_with_max(LONGEST_NS, 3)
+        .map_err(|error| BenchError::Answer(error.to_string()))?;
     ask_for(&mut stream, &exchange, &mut out, time, |ns| {
         times.saturating_record(ns);
     })?;

@@ -86,7 +86,9 @@ pub fn run(task: &RateTask) -> Result<Rate, BenchError> {
     turn_for(time / 10)?;
     let used = cpu::used_ns(task.target.process)?;
     let (rounds, took) = turn_for(time)?;
-    let used = cpu::used_ns(task.target.process)? - used;
+    let used = cpu::used_ns(task.target.process)?
+        .checked_sub(used)
+        .ok_or_else(|| BenchError::Answer("a thread of the server ended meanwhile".to_owned()))?;
     Ok(Rate {
         answers: rounds * u64::from(task.connections) * u64::from(task.outstanding),
         seconds: took.as_secs_f64(),

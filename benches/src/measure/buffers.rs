@@ -1,14 +1,18 @@
 //! The buffer pool beside what it replaces: a list of free buffers behind a mutex that four threads share.
+//!
+//! `pool.checkout.p50` is the time of a check-out and check-in of 4 KiB on one core. `pool.checkout.mutex4.p50` is the
+//! processor time of the same with the mutex: a thread that found it taken sleeps for long, while the one that has it
+//! goes on undisturbed, so the median of single operations would show nothing of what the others wait.
 
 use super::Table;
 use crate::error::{BenchError, Doing};
 use crate::harness::Harness;
-use crate::machine;
+use crate::machine::{self, Processors};
 use crate::results::Unit;
 use crate::spread::percentile;
 use lars_pool::{BufferPool, BufferPoolConfig};
 use std::hint::black_box;
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,8 +25,7 @@ pub(super) const TABLE: Table = Table {
 
 /// Operations between two looks at the clock, which costs as much as several of them.
 const BATCH: u32 = 256;
-/// How long one run takes: many times what the system lets a thread run before it lets the next, so that four threads
-/// on fewer processors do get into each other's way.
+/// How long one run takes: many times what the system lets a thread run before it lets the next.
 const TIME: Duration = Duration::from_millis(60);
 /// Threads that share the mutex.
 const THREADS: usize = 4;
@@ -32,8 +35,8 @@ const BYTES: usize = 4096;
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let (mut own, mut shared) = (Vec::new(), Vec::new());
     for _ in 0..harness.rounds(5) {
-        own.push(on_one_core(harness.processors.serving)?);
-        shared.push(behind_a_mutex()?);
+        own.push(on_one_core(harness.processors)?);
+        shared.push(behind_a_mutex(harness.processors)?);
     }
     harness.push("pool.checkout.mutex4.p50", Unit::Ns, shared, None)?;
     harness.push(
@@ -44,10 +47,10 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     )
 }
 
-/// The median time of a check-out and check-in, on a thread of its own on one processor.
-fn on_one_core(processor: usize) -> Result<f64, BenchError> {
+/// The median time of a check-out and check-in, on a thread of its own.
+fn on_one_core(processors: Processors) -> Result<f64, BenchError> {
     let work = move || {
-        machine::pin(processor);
+        machine::pin(processors.serving);
         let pool = BufferPool::new(&BufferPoolConfig::default()).doing("map buffers")?;
         Ok(batches(|| {
             let buffer = pool.check_out(black_box(BYTES));
@@ -55,33 +58,41 @@ fn on_one_core(processor: usize) -> Result<f64, BenchError> {
             black_box(&buffer);
         }))
     };
-    median(&mut joined(thread::spawn(work))??)
+    let mut times = thread::spawn(work).join().map_err(|_| panicked())??;
+    times.sort_by(f64::total_cmp);
+    percentile(&times, 0.5).ok_or_else(|| BenchError::Answer("no batch was measured".to_owned()))
 }
 
-/// The same from a list behind a mutex, four threads at a time on all processors.
-fn behind_a_mutex() -> Result<f64, BenchError> {
+/// The processor time of the same from a list behind a mutex, by four threads on two processors.
+fn behind_a_mutex(processors: Processors) -> Result<f64, BenchError> {
+    let places = [processors.serving, processors.asking];
     let free: Vec<Box<[u8]>> = (0..THREADS).map(|_| vec![0; BYTES].into_boxed_slice()).collect();
-    let (free, begin) = (Arc::new(Mutex::new(free)), Arc::new(Barrier::new(THREADS)));
-    let take_and_give = |free: Arc<Mutex<Vec<Box<[u8]>>>>, begin: Arc<Barrier>| {
-        move || {
-            begin.wait();
-            batches(|| {
-                let buffer = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                black_box(&buffer);
-                if let Some(buffer) = buffer {
-                    free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-                }
-            })
-        }
+    let (free, begin) = (Mutex::new(free), Barrier::new(THREADS));
+    let lock = || free.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = |number: usize| {
+        machine::pin(places[number % places.len()]);
+        begin.wait();
+        let done = batches(|| {
+            let buffer = lock().pop();
+            black_box(&buffer);
+            if let Some(buffer) = buffer {
+                lock().push(buffer);
+            }
+        });
+        done.len()
     };
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| thread::spawn(take_and_give(Arc::clone(&free), Arc::clone(&begin))))
-        .collect();
-    let mut all = Vec::new();
-    for thread in threads {
-        all.extend(joined(thread)?);
-    }
-    median(&mut all)
+    let done = thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| scope.spawn(move || work(number)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| panicked()))
+            .sum::<Result<usize, _>>()
+    })?;
+    let used = if processors.are_shared() { TIME } else { 2 * TIME };
+    Ok(used.as_nanos() as f64 / (done as f64 * f64::from(BATCH)))
 }
 
 /// Nanoseconds of an operation, one figure a batch.
@@ -97,13 +108,6 @@ fn batches(mut operation: impl FnMut()) -> Vec<f64> {
     times
 }
 
-fn joined<T>(thread: thread::JoinHandle<T>) -> Result<T, BenchError> {
-    thread
-        .join()
-        .map_err(|_| BenchError::Answer("a measuring thread panicked".to_owned()))
-}
-
-fn median(times: &mut [f64]) -> Result<f64, BenchError> {
-    times.sort_by(f64::total_cmp);
-    percentile(times, 0.5).ok_or_else(|| BenchError::Answer("no batch was measured".to_owned()))
+fn panicked() -> BenchError {
+    BenchError::Answer("a measuring thread panicked".to_owned())
 }

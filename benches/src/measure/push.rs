@@ -7,7 +7,7 @@ use crate::greeting::{ANSWER_WITHIN, ask, greet, receive, send};
 use crate::harness::Harness;
 use crate::load;
 use crate::results::Unit;
-use crate::services::{Services, node, row};
+use crate::services::{self, Services, node, row};
 use crate::spread::percentile;
 use lars_wire::admin::{EditRoutes, Edited, RouteEdit};
 use lars_wire::caller::{Node, Pick};
@@ -41,7 +41,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let (mut runs, mut p99s) = (Vec::new(), Vec::new());
     for _ in 0..harness.rounds(1) {
         // The ten nodes of the load make room for one.
-        let leave = (0..10).map(node).chain([node(NODES[1])]).collect();
+        let leave = (0..services::NODES).map(node).chain([node(NODES[1])]).collect();
         seen_after(&mut dns, &mut caller, module, NODES[0], leave)?;
         let mut times = Vec::new();
         for change in 1..=CHANGES {

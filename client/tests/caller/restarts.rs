@@ -1,7 +1,7 @@
 //! The agent goes away and comes back: nothing hangs, nothing is silently lost, the next question finds it.
 
 use crate::fake_agent::{FakeAgent, MODULE, PATIENCE, folder, one_node, patient};
-use lars_client::{ClientError, PickError, Reason};
+use lars_client::{Client, ClientError, PickError, Reason};
 use lars_wire::Kind;
 use lars_wire::admin::Refusal;
 use std::time::{Duration, Instant};
@@ -101,6 +101,22 @@ fn socket_of_the_own_core_is_preferred_and_a_dead_one_does_no_harm() {
     }
     drop(patient(&path).pick(MODULE).expect("there is a node"));
     assert_eq!(agent.connections(), 1, "nobody listens on the near socket");
+}
+
+#[test]
+fn near_socket_that_hangs_is_named_with_what_it_did_not_answer() {
+    let (folder, path) = folder();
+    let _near: Vec<FakeAgent> = (0..256)
+        .map(|core| FakeAgent::raw(&folder.path().join(format!("agent.sock.{core}")), |_, _| {}))
+        .collect();
+    let _agent = FakeAgent::raw(&path, |_, _| {});
+    let builder = Client::builder().path(&path).timeout(Duration::from_millis(100));
+    let error = builder.connect().expect_err("nobody says welcome");
+    assert!(
+        matches!(error, ClientError::Timeout { asked: "hello", .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("agent.sock."), "{error}");
 }
 
 #[test]

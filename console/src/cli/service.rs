@@ -77,18 +77,11 @@ impl Kind {
 impl Running {
     fn start(kind: Kind, config: &Config) -> Result<Self, Failure> {
         let policies = config.module_policies().map_err(Failure::usage)?;
-        let failed = |error: &dyn std::error::Error| Failure::other(error.to_string());
-        match kind {
-            Kind::Agent => Agent::start(&config.agent, &config.policy, policies)
-                .map(Self::Agent)
-                .map_err(|error| failed(&error)),
-            Kind::Dns => Dns::start(&config.dns, &config.store)
-                .map(Self::Dns)
-                .map_err(|error| failed(&error)),
-            Kind::Report => Report::start(&config.report, &config.store)
-                .map(Self::Report)
-                .map_err(|error| failed(&error)),
-        }
+        Ok(match kind {
+            Kind::Agent => Self::Agent(Agent::start(&config.agent, &config.policy, policies)?),
+            Kind::Dns => Self::Dns(Dns::start(&config.dns, &config.store)?),
+            Kind::Report => Self::Report(Report::start(&config.report, &config.store)?),
+        })
     }
 
     /// Puts the service's metrics into the registry; what comes back tells whether it is ready.

@@ -132,11 +132,41 @@ impl DnsCore {
         if !held {
             self.send_view(turn, id, &view, sequence);
         }
-        // A version that was not pushed yet will be, and then the peer must get the whole: it may be ahead of the
-        // delta's base. One that holds another instance's version knows no base of ours at all.
-        let in_step = view.version() <= self.published && (!held || same_version);
-        let step = if in_step { Step::In } else { Step::Behind };
+        let step = step_of(view.version(), self.published, !held || same_version);
         self.parts.subscriptions.set_step(id.slot, known.module, step);
         !held
+    }
+}
+
+/// The step of a peer that holds `version`, by our numbers or by another dns's, when this core has pushed `published`.
+///
+/// A version that was not pushed yet will be, and then the peer must get the whole: it may be ahead of the delta's
+/// base. One that holds another instance's version knows no base of ours at all.
+fn step_of(version: u64, published: u64, our_version: bool) -> Step {
+    if version <= published && our_version {
+        Step::In
+    } else {
+        Step::Behind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delta_is_for_those_who_hold_what_this_core_pushed() {
+        assert_eq!(step_of(5, 5, true), Step::In);
+        assert_eq!(step_of(5, 9, true), Step::In);
+        assert_eq!(
+            step_of(6, 5, true),
+            Step::Behind,
+            "the catalog is ahead of the mail"
+        );
+        assert_eq!(
+            step_of(5, 5, false),
+            Step::Behind,
+            "the same content from another dns"
+        );
     }
 }

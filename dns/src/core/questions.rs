@@ -39,12 +39,9 @@ impl DnsCore {
         }
         self.counts().requests.add(1);
         let sequence = frame.header.sequence;
+        admit(frame.header.kind, greeted, &peer)?;
         match frame.header.kind {
             Kind::Hello => self.hello(turn, id, &codec::decode(frame.body)?, sequence),
-            kind if !greeted => {
-                let text = format!("a connection begins with a Hello, not with a {kind:?}");
-                Err(Stop::Refuse(Reason::Unexpected, text))
-            }
             Kind::Subscribe => {
                 let Subscribe { modules } = codec::decode(frame.body)?;
                 self.subscribe(id, &modules, |known| Due::Subscribed { known, sequence })?;
@@ -81,10 +78,7 @@ impl DnsCore {
                 Self::send(turn, id, &Pong { echo }, sequence, HEADER_BYTES + 8);
                 Ok(())
             }
-            Kind::ListRoutes | Kind::EditRoutes | Kind::GetStatus => {
-                admit_admin(&peer)?;
-                self.admin(turn, id, frame, loaded)
-            }
+            Kind::ListRoutes | Kind::EditRoutes | Kind::GetStatus => self.admin(turn, id, frame, loaded),
             kind => Err(Stop::Refuse(Reason::Unexpected, format!("dns takes no {kind:?}"))),
         }
     }
@@ -264,39 +258,61 @@ impl DnsCore {
     }
 }
 
-/// Admin messages are taken from this machine alone, until links are authenticated.
-fn admit_admin(peer: &Peer) -> Result<(), Stop> {
-    if peer.is_local() {
-        return Ok(());
+/// Whether a frame may be looked at: a connection begins with a Hello, and admin messages are taken from this machine
+/// alone, until links are authenticated.
+fn admit(kind: Kind, greeted: bool, peer: &Peer) -> Result<(), Stop> {
+    if !greeted && kind != Kind::Hello {
+        let text = format!("a connection begins with a Hello, not with a {kind:?}");
+        return Err(Stop::Refuse(Reason::Unexpected, text));
     }
-    let text = "admin messages are taken from the same machine only: run `lars` there";
-    Err(Stop::Refuse(Reason::Forbidden, text.to_owned()))
+    let is_admin = matches!(kind, Kind::ListRoutes | Kind::EditRoutes | Kind::GetStatus);
+    if is_admin && !peer.is_local() {
+        let text = "admin messages are taken from the same machine only: run `lars` there";
+        return Err(Stop::Refuse(Reason::Forbidden, text.to_owned()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LOCAL: [&str; 3] = ["127.0.0.1:5", "[::1]:5", "[::ffff:127.0.0.1]:5"];
+    const REMOTE: [&str; 3] = ["10.0.0.1:5", "[2001:db8::1]:5", "[::ffff:10.0.0.1]:5"];
+
+    fn peer(text: &str) -> Peer {
+        Peer::Tcp(text.parse().expect("an address"))
+    }
+
     #[test]
     fn admin_is_for_this_machine_alone() {
-        for (peer, admitted) in [
-            (Peer::Unix { pid: 1, uid: 0 }, true),
-            (Peer::Tcp(([127, 0, 0, 1], 5).into()), true),
-            (Peer::Tcp("[::1]:5".parse().expect("an address")), true),
-            (
-                Peer::Tcp("[::ffff:127.0.0.1]:5".parse().expect("an address")),
-                true,
-            ),
-            (Peer::Tcp(([10, 0, 0, 1], 5).into()), false),
-            (Peer::Tcp("[2001:db8::1]:5".parse().expect("an address")), false),
-            (
-                Peer::Tcp("[::ffff:10.0.0.1]:5".parse().expect("an address")),
-                false,
-            ),
-        ] {
-            let judged = admit_admin(&peer);
-            assert_eq!(judged.is_ok(), admitted, "{peer:?}");
-            assert!(judged.is_ok() || matches!(judged, Err(Stop::Refuse(Reason::Forbidden, _))));
+        for kind in [Kind::ListRoutes, Kind::EditRoutes, Kind::GetStatus] {
+            assert!(admit(kind, true, &Peer::Unix { pid: 1, uid: 0 }).is_ok());
+            assert!(LOCAL.iter().all(|text| admit(kind, true, &peer(text)).is_ok()));
+            for text in REMOTE {
+                let refused = admit(kind, true, &peer(text));
+                assert!(
+                    matches!(refused, Err(Stop::Refuse(Reason::Forbidden, _))),
+                    "{kind:?} from {text}"
+                );
+            }
+        }
+        for kind in [Kind::Subscribe, Kind::GetRoute, Kind::Digest, Kind::PushAck] {
+            assert!(
+                REMOTE.iter().all(|text| admit(kind, true, &peer(text)).is_ok()),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_hello_may_come_first() {
+        for kind in Kind::ALL {
+            assert_eq!(
+                admit(*kind, false, &peer(LOCAL[0])).is_ok(),
+                *kind == Kind::Hello,
+                "{kind:?}"
+            );
         }
     }
 }

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 /// Fewer modules than this gone at once are no accident of the whole database.
 const MASS_MODULES_MIN: u64 = 10;
 
-/// Why a module was read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a module was read again; the better the reason, the larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
-    /// A change row named it, or our own writer changed it.
-    Told,
-    /// The version moved and everything was compared.
-    Compared,
     /// The sweep came across it.
     Found,
+    /// The version moved and everything was compared.
+    Compared,
+    /// A change row named it, or our own writer changed it.
+    Told,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -27,6 +27,11 @@ impl Slice {
         let full = rows.good.len() + rows.bad.len() >= self.rows_max as usize;
         rows.last_id.filter(|_| full).unwrap_or(u64::MAX)
     }
+
+    /// Whether the rows read are the last of the table.
+    pub(crate) fn ends_pass(&self, rows: &Rows) -> bool {
+        self.covers_to(rows) == u64::MAX
+    }
 }
 
 /// Where the sweep stands.
@@ -86,17 +91,15 @@ impl Sweep {
         }
     }
 
-    /// `slice` was read and compared; true at the end of a pass.
-    pub(crate) fn advance(&mut self, slice: &Slice, rows: &Rows) -> bool {
+    /// `slice` was read and compared.
+    pub(crate) fn advance(&mut self, slice: &Slice, rows: &Rows) {
         self.bad_rows_so_far += rows.bad.len() as u64;
         self.after = slice.covers_to(rows);
-        let ended = self.after == u64::MAX;
-        if ended {
+        if slice.ends_pass(rows) {
             self.bad_rows = std::mem::take(&mut self.bad_rows_so_far);
             self.after = 0;
             self.pass += 1;
         }
-        ended
     }
 }
 
@@ -140,7 +143,8 @@ mod tests {
             .find(|_| {
                 let slice = sweep.next(table.len() as u64);
                 let rows = read(table, &slice);
-                sweep.advance(&slice, &rows)
+                sweep.advance(&slice, &rows);
+                slice.ends_pass(&rows)
             })
             .expect("a pass ends")
     }

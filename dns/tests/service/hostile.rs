@@ -154,11 +154,9 @@ fn subscriptions_are_bounded() {
 #[test]
 fn one_that_does_not_read_hurts_nobody() {
     let store = Store::new();
+    store.fill(1, 4_096);
     let dns = store.dns();
     let mut admin = connect(&dns);
-    for first in (1..=4_096).step_by(512) {
-        admin.edit(&(first..first + 512).map(|last| put(1, last)).collect::<Vec<_>>());
-    }
     let mut deaf = connect(&dns);
     // 400 answers of 94 KB each would be 38 MB; more than any socket holds.
     let mut questions = Vec::new();
@@ -178,7 +176,7 @@ fn one_that_does_not_read_hurts_nobody() {
     let mut agent = connect(&dns);
     agent.subscribe(&[unknown(2)]);
     agent.route();
-    for last in 1..=20 {
+    for last in 1..=5 {
         let started = Instant::now();
         let asked = std::thread::spawn(move || {
             let pushed = agent.route();
@@ -196,7 +194,7 @@ fn one_that_does_not_read_hurts_nobody() {
         assert_eq!((whole.sequence, whole.nodes().len()), (sequence, 4_096));
     }
     assert_eq!(deaf.route().nodes().len(), 4_096);
-    assert_eq!(deaf.route().nodes().len(), 20);
+    assert_eq!(deaf.route().nodes().len(), 5);
 }
 
 #[test]

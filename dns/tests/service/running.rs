@@ -71,6 +71,21 @@ impl Store {
         )
     }
 
+    /// Makes the file, with `nodes` nodes in each of `modules` modules; node N is that of [`crate::peer::node`].
+    pub(crate) fn fill(&self, modules: u32, nodes: u32) {
+        drop(self.dns());
+        let mut foreign = self.foreign();
+        let transaction = foreign.transaction().expect("a transaction");
+        let sql = "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, ?1, ?2, 7777)";
+        for cmdid in 1..=modules {
+            for last in 1..=nodes {
+                let mut insert = transaction.prepare_cached(sql).expect("a statement");
+                insert.execute((cmdid, 0x0a00_0000 + last)).expect("a row");
+            }
+        }
+        transaction.commit().expect("a commit");
+    }
+
     /// Another program's connection to the file.
     pub(crate) fn foreign(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(self.path()).expect("the file is there");

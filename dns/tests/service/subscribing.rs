@@ -146,12 +146,9 @@ fn unsubscribed_module_is_heard_of_no_more() {
 #[test]
 fn ten_thousand_nodes_come_in_pages() {
     let store = Store::new();
+    store.fill(1, 10_000);
     let dns = store.dns();
     let mut admin = connect(&dns);
-    let all: Vec<RouteEdit> = (1..=10_000).map(|last| put(1, last)).collect();
-    for edits in all.chunks(512) {
-        assert_eq!(admin.edit(edits).put as usize, edits.len());
-    }
     let mut agent = connect(&dns);
     agent.subscribe(&[unknown(1)]);
     let first = agent.route();
@@ -228,20 +225,10 @@ fn pushes_reach_the_connections_of_every_core() {
 #[test]
 fn many_large_routes_come_in_order_to_one_who_reads_slowly() {
     let store = Store::new();
+    // 24 routes of 4,000 nodes are 2.2 MB: more than may be queued for a connection.
+    store.fill(24, 4_000);
     let dns = store.dns();
     let mut admin = connect(&dns);
-    // 24 routes of 4,000 nodes are 2.2 MB: more than may be queued for a connection.
-    let mut foreign = store.foreign();
-    let transaction = foreign.transaction().expect("a transaction");
-    for cmdid in 1..=24 {
-        for last in 1..=4_000 {
-            let sql = "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, ?1, ?2, 7777)";
-            let mut insert = transaction.prepare_cached(sql).expect("a statement");
-            insert.execute((cmdid, 0x0a00_0000 + last)).expect("a row");
-        }
-    }
-    transaction.commit().expect("a commit");
-    wait_until("the rows are seen", || admin.count("nodes") == 24 * 4_000);
     let mut agent = connect(&dns);
     agent.subscribe(&(1..=24).map(unknown).collect::<Vec<_>>());
     // A change while the answers wait is part of them, or follows them.

@@ -84,8 +84,8 @@ pub(crate) trait Backend {
     /// [`Event::ReceiveEnded`].
     fn stop_receiving(&mut self, connection: ConnectionId, fd: RawFd);
 
-    /// Sends without ever waiting. `quiet` says that nothing hangs on it, so that completion need not end a sleep.
-    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8], quiet: bool) -> Sending;
+    /// Sends without ever waiting for the peer.
+    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8]) -> Sending;
 
     /// Reports [`Event::Writable`] once.
     fn await_writable(&mut self, connection: ConnectionId, fd: RawFd);
@@ -106,7 +106,8 @@ pub(crate) trait Backend {
     /// Gives a slot back.
     fn release(&mut self, inbound: Inbound);
 
-    /// Submits what was asked for and waits: for an event, a wake-up or the time-out; `None` waits for ever.
+    /// Submits what was asked for and waits: for an event, a wake-up or the time-out; `None` waits for ever. Returns at
+    /// once where something was sent, so that it is known to be before a sleep.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
     /// The next thing that [`Self::wait`] brought.

@@ -103,10 +103,12 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             self.wait()?;
             self.now = Instant::now();
             self.desk.stats().turns.add(1);
-            // Those who waited come after what is new: they had a turn already.
-            let waited = self.take_waiting();
-            while let Some(event) = self.backend.next_event() {
-                self.complete(event);
+            // Those who wait now come after what is new: they had a turn already.
+            let (waited, ready) = (self.waiting.len(), std::mem::take(&mut self.ready));
+            if self.complete_all() {
+                self.ready |= ready;
+                self.flush();
+                continue;
             }
             self.pump_waiting(waited);
             self.take_mail();
@@ -155,6 +157,18 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         ];
         let next = at.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Takes all completions. Returns whether all there was are writes that are done: then nothing is to be decided,
+    /// but there may be more to write.
+    fn complete_all(&mut self) -> bool {
+        let (mut writes, mut all) = (0, 0);
+        while let Some(event) = self.backend.next_event() {
+            writes += usize::from(matches!(event, Event::Sent { .. }));
+            all += 1;
+            self.complete(event);
+        }
+        all > 0 && writes == all
     }
 
     fn complete(&mut self, event: Event) {

@@ -70,15 +70,10 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         }
     }
 
-    /// The connections whose bytes waited for this turn.
-    pub(super) fn take_waiting(&mut self) -> Vec<ConnectionId> {
-        self.ready = false;
-        std::mem::take(&mut self.waiting)
-    }
-
-    /// Shows the handler what waited for this turn.
-    pub(super) fn pump_waiting(&mut self, waited: Vec<ConnectionId>) {
-        for id in waited {
+    /// Shows the handler what waited for this turn: the bytes of the first `waited` connections of the list.
+    pub(super) fn pump_waiting(&mut self, waited: usize) {
+        let since = self.waiting.split_off(waited);
+        for id in std::mem::replace(&mut self.waiting, since) {
             if let Some(connection) = self.desk.connections.get_mut(id) {
                 connection.waiting = false;
                 self.pump(id);

@@ -40,10 +40,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 }
                 return;
             };
-            // The end of a connection, the next piece, or its next bytes may hang on the completion. Otherwise it need
-            // not end a sleep.
-            let quiet = closing.is_none() && connection.out.has_one_chunk() && !connection.paused;
-            let sending = self.backend.send(id, fd, front, quiet);
+            let sending = self.backend.send(id, fd, front);
             self.desk.all_stats[usize::from(self.desk.core.0)].sends.add(1);
             match sending {
                 Sending::Done(bytes) => self.took(id, bytes),

@@ -15,10 +15,8 @@ pub(crate) enum Operation {
     Accept(u16),
     /// A receive.
     Receive(ConnectionId),
-    /// A send whose completion is always reported.
+    /// A send.
     Send(ConnectionId),
-    /// A send that is reported only when it fell short: its place in the list of those.
-    SendQuiet(u32),
     /// A poll for writability.
     Writable(ConnectionId),
     /// Something whose end nobody waits for.
@@ -33,8 +31,7 @@ pub(crate) fn pack(operation: Operation) -> u64 {
         Operation::Accept(listener) => 2 << 60 | u64::from(listener),
         Operation::Receive(id) => of(3, id),
         Operation::Send(id) => of(4, id),
-        Operation::SendQuiet(place) => 5 << 60 | u64::from(place),
-        Operation::Writable(id) => of(6, id),
+        Operation::Writable(id) => of(5, id),
         Operation::Ignored => 0,
     }
 }
@@ -50,8 +47,7 @@ pub(crate) fn unpack(token: u64) -> Operation {
         2 => Operation::Accept(token as u16),
         3 => Operation::Receive(id),
         4 => Operation::Send(id),
-        5 => Operation::SendQuiet(token as u32),
-        6 => Operation::Writable(id),
+        5 => Operation::Writable(id),
         _ => Operation::Ignored,
     }
 }
@@ -71,7 +67,6 @@ mod tests {
             Operation::Accept(u16::MAX),
             Operation::Receive(id),
             Operation::Send(id),
-            Operation::SendQuiet(u32::MAX),
             Operation::Writable(id),
             Operation::Ignored,
         ] {

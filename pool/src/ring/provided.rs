@@ -29,7 +29,10 @@ impl ProvidedRing {
     /// Registers a ring for all of `slots`, whose number is a power of two, and fills it.
     pub(super) fn register(ring: &IoUring, slots: &Slots) -> io::Result<Self> {
         let count = slots.count();
-        assert!(count.is_power_of_two(), "a provided-buffer ring has a power of two of entries");
+        assert!(
+            count.is_power_of_two(),
+            "a provided-buffer ring has a power of two of entries"
+        );
         let bytes = (count * ENTRY_BYTES).next_multiple_of(4096);
         // SAFETY: a new anonymous mapping; no memory of ours is touched.
         let start = unsafe {
@@ -42,7 +45,11 @@ impl ProvidedRing {
                 0,
             )
         };
-        let entries = if start == libc::MAP_FAILED { None } else { NonNull::new(start.cast()) };
+        let entries = if start == libc::MAP_FAILED {
+            None
+        } else {
+            NonNull::new(start.cast())
+        };
         let mut provided = Self {
             entries: entries.ok_or_else(io::Error::last_os_error)?,
             bytes,
@@ -53,7 +60,10 @@ impl ProvidedRing {
         let address = provided.entries.as_ptr() as u64;
         // SAFETY: the mapping is page-aligned, holds `count` entries, and is unmapped only after the ring is closed
         // (the owner drops the ring first).
-        unsafe { ring.submitter().register_buf_ring_with_flags(address, count as u16, GROUP, 0) }?;
+        unsafe {
+            ring.submitter()
+                .register_buf_ring_with_flags(address, count as u16, GROUP, 0)
+        }?;
         for slot in 0..count as u16 {
             provided.provide(slot, slots);
         }

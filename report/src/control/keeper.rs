@@ -121,3 +121,34 @@ impl Keeper {
         self.next_try <= Instant::now()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pause(keeper: &mut Keeper) -> Duration {
+        let before = Instant::now();
+        keeper.failed(&StoreError::Away("held".to_owned()));
+        assert!(!keeper.is_due() && !keeper.is_up());
+        // What passed in between is less than a pause.
+        (keeper.next_try() - before).min(BACKOFF_MAX)
+    }
+
+    #[test]
+    fn pauses_double_to_their_bound_and_start_anew_when_the_store_is_back() {
+        let config = StoreConfig {
+            sqlite_path: "/nowhere/lars.sqlite".into(),
+        };
+        let mut keeper = Keeper::new(config, Arc::default(), Arc::default());
+        for expected_ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
+            let expected = Duration::from_millis(expected_ms);
+            assert!(
+                (expected..expected * 3 / 2).contains(&pause(&mut keeper)),
+                "{expected:?}"
+            );
+        }
+        keeper.went_through();
+        assert!(keeper.is_due());
+        assert!(pause(&mut keeper) < BACKOFF_MIN * 2);
+    }
+}

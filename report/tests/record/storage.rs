@@ -16,7 +16,7 @@ fn store_that_is_away_holds_acknowledgements_back_and_loses_nothing() {
     let held = place.hold();
     let second = batch(1, 2, vec![tally(node(1))]);
     peer.send(&second, 5);
-    until("it is noticed", || !report.ready());
+    tried_in_vain(&report);
     let note = |report: &Report| report.status().notes[0].1.clone();
     assert!(note(&report).contains("away"), "{}", note(&report));
     peer.hears_nothing(Duration::from_millis(50));
@@ -51,17 +51,59 @@ fn report_starts_while_its_store_is_away() {
     assert_eq!(place.ok_sum(), 3);
 }
 
+/// Waits until the store was asked once more, from the beginning to the end, and was away.
+fn tried_in_vain(report: &Report) {
+    let errors = count(report, "store_errors");
+    until("the store was tried twice", || {
+        count(report, "store_errors") >= errors + 2
+    });
+    assert!(!report.ready());
+}
+
 #[test]
 fn store_that_returns_is_noticed_without_anything_to_store() {
+    let place = Place::new();
+    let held = place.hold();
+    let report = place.start();
+    assert!(!report.ready());
+    drop(held);
+    until("it is noticed", || report.ready());
+    assert_eq!(count(&report, "batches"), 0);
+}
+
+#[test]
+fn what_has_arrived_is_stored_and_acknowledged_at_stop() {
+    let place = Place::new();
+    let report = place.start();
+    let held = place.hold();
+    let mut peers: Vec<_> = (0..3).map(|_| Peer::welcomed(&report)).collect();
+    for (who, peer) in (0..).zip(&mut peers) {
+        peer.send(&batch(who, 1, vec![tally(node(1))]), 0);
+    }
+    until("all were taken", || count(&report, "batches") == 3);
+    tried_in_vain(&report);
+    // The next try is a while off: it is the stop that stores.
+    drop(held);
+    report.stop();
+    assert_eq!(place.ok_sum(), 9);
+    for mut peer in peers {
+        let _: (_, TallyAck) = peer.receive();
+        peer.ended();
+    }
+}
+
+#[test]
+fn batch_that_could_not_be_stored_is_tried_again() {
     let place = Place::new();
     let report = place.start();
     let held = place.hold();
     let mut peer = Peer::welcomed(&report);
     peer.send(&batch(1, 1, vec![tally(node(1))]), 5);
-    until("it is noticed", || !report.ready());
+    until("it was taken", || count(&report, "batches") == 1);
+    tried_in_vain(&report);
     drop(held);
-    until("it is noticed again", || report.ready());
     let _: (_, TallyAck) = peer.receive();
+    assert!(report.ready());
 }
 
 #[test]
@@ -76,12 +118,20 @@ fn peer_that_does_not_wait_for_acknowledgements_is_closed() {
         hasty.send(&batch(1, sequence, vec![tally(node(1))]), 0);
     }
     assert_refused(hasty, Reason::Full, "one at a time");
+    let mut stubborn = Peer::welcomed(&report);
+    for known in 0..4 {
+        stubborn.send(&batch(3, 1, vec![tally(node(1))]), 0);
+        until("it is known to wait", || count(&report, "batches_known") == known);
+        stubborn.hears_nothing(Duration::from_millis(20));
+    }
+    stubborn.send(&batch(3, 1, vec![tally(node(1))]), 0);
+    assert_refused(stubborn, Reason::Full, "one at a time");
     drop(held);
     let _: (_, TallyAck) = patient.receive();
     until("what it had sent is stored all the same", || {
-        count(&report, "batches_stored") == 5
+        count(&report, "batches_stored") == 6
     });
-    assert_eq!(place.ok_sum(), 15);
+    assert_eq!(place.ok_sum(), 18);
 }
 
 #[test]

@@ -48,7 +48,8 @@ fn survives<M: Message + PartialEq + Debug>(strategy: impl Strategy<Value = M>) 
         for cut in 0..length {
             prop_assert_eq!(frame::split(&bytes[..cut]), Ok(None), "cut at {}", cut);
         }
-        for cut in 0..frame.body.len() {
+        // Every cut of a short body, some 64 of a long one: each is decoded up to its cut.
+        for cut in (0..frame.body.len()).step_by(frame.body.len() / 64 + 1) {
             let decoded = codec::decode::<M>(&frame.body[..cut]);
             prop_assert!(decoded.is_err(), "a body of {cut} bytes");
         }

@@ -1,0 +1,54 @@
+//! `agent.rss.1000`: the memory that an agent holds, pages of code and registered buffers included, when it has the
+//! routes of 1,000 modules of 10 nodes and nobody asks it anything.
+
+use super::Table;
+use crate::echo::Io;
+use crate::error::{BenchError, Doing};
+use crate::greeting::{greet, register};
+use crate::harness::Harness;
+use crate::results::Unit;
+use crate::services::{NODES, Services, row};
+use lars_client::admin::RouteEdit;
+use lars_wire::ModuleId;
+use std::fs;
+use std::os::unix::net::UnixStream;
+
+/// Memory at rest.
+pub(super) const TABLE: Table = Table {
+    what: "an agent's memory with 1,000 modules",
+    names: &["agent.rss.1000"],
+    measure,
+};
+
+/// How many modules the agent holds.
+const MODULES: u32 = 1_000;
+
+fn measure(harness: &mut Harness) -> Result<(), BenchError> {
+    let services = Services::start(harness)?;
+    let modules: Vec<ModuleId> = (0..MODULES).map(|cmdid| ModuleId::new(200, cmdid)).collect();
+    let edits = modules
+        .iter()
+        .flat_map(|&module| (0..NODES).map(move |number| RouteEdit::Put(row(module, number))));
+    services.edit(edits.collect())?;
+    let mut sizes = Vec::new();
+    for _ in 0..harness.rounds(1) {
+        let agent = services.agent(harness, Io::Uring)?;
+        let mut stream = UnixStream::connect(&agent.target.socket).doing("connect to the agent")?;
+        greet(&mut stream)?;
+        for &module in &modules {
+            register(&mut stream, module)?;
+        }
+        sizes.push(resident_bytes(agent.child.id())?);
+    }
+    harness.push("agent.rss.1000", Unit::Bytes, sizes, None)
+}
+
+/// The memory of a process that is in place.
+fn resident_bytes(process: u32) -> Result<f64, BenchError> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).doing(&path)?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.map(|kib| kib * 1024.0)
+        .ok_or_else(|| BenchError::Answer(format!("{path} tells no VmRSS")))
+}

@@ -1,0 +1,7 @@
+//! What scripts and people may rely on, tried on the real binary: addresses, exit codes, JSON, signals, files.
+
+mod configuration;
+mod lars;
+mod services;
+mod tools;
+mod up;

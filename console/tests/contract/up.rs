@@ -1,0 +1,115 @@
+//! `lars up`: one process, one folder, one line when it is ready.
+
+use crate::lars::{Running, addresses, eventually, good, http, path, run};
+use std::time::Duration;
+
+#[test]
+fn up_is_ready_in_time_says_where_it_is_and_ends_in_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("made/by/lars");
+    let up = Running::up(&data);
+    assert!(up.ready_after < Duration::from_secs(2), "{:?}", up.ready_after);
+    let found = addresses(&data);
+    for service in ["dns", "report", "admin"] {
+        let addr = found[service].as_str().expect("an address");
+        assert!(addr.starts_with("127.0.0.1:"), "{service}: {addr}");
+    }
+    assert!(found["console"].is_null());
+    let agent = std::path::Path::new(found["agent"].as_str().expect("a path"));
+    assert!(agent.is_absolute() && agent.exists());
+    let took = up.terminate();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(
+        !agent.exists() && !data.join("addresses.json").exists(),
+        "nothing is left that points to nobody"
+    );
+}
+
+#[test]
+fn second_up_on_the_same_folder_is_refused_and_hurts_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = path(folder.path());
+    let first = Running::up(folder.path());
+    let (code, _, stderr) = run(&["up", "--port", "0", "--data", data]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(
+        stderr.contains("already runs") && stderr.contains("--data"),
+        "{stderr}"
+    );
+    good(&["status", "--data", data]);
+    first.terminate();
+    Running::up(folder.path()).terminate();
+}
+
+#[test]
+fn up_starts_again_after_it_was_killed_and_knows_its_routes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = path(folder.path());
+    let up = Running::up(folder.path());
+    good(&["route", "add", "1", "1", "10.0.0.1:7777", "--data", data]);
+    up.kill();
+    let _up = Running::up(folder.path());
+    assert_eq!(good(&["pick", "1", "1", "--data", data]), "10.0.0.1:7777\n");
+}
+
+#[test]
+fn metrics_health_and_readiness_are_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = path(folder.path());
+    let _up = Running::up(folder.path());
+    let admin = addresses(folder.path())["admin"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    assert!(http(&admin, "/healthz").starts_with("HTTP/1.1 200"));
+    assert!(http(&admin, "/readyz").starts_with("HTTP/1.1 200"));
+    good(&["route", "add", "1", "1", "10.0.0.1:7777", "--data", data]);
+    good(&["pick", "1", "1", "--data", data]);
+    good(&["report-call", "1", "1", "10.0.0.1:7777", "--data", data]);
+    eventually("the counts of every service are there", || {
+        let metrics = http(&admin, "/metrics");
+        let has = |line: &str| metrics.lines().any(|found| found == line);
+        (has("lars_agent_picks_total{status=\"ok\"} 1")
+            && has("lars_dns_nodes 1")
+            && metrics.contains("lars_report_"))
+        .then_some(())
+    });
+    assert!(http(&admin, "/nothing").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().min(u16::MAX - 3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (code, _, stderr) = run(&["up", "--port", &port.to_string(), "--data", path(folder.path())]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains(&format!("127.0.0.1:{port}")), "{stderr}");
+}
+
+#[test]
+fn demo_tells_a_story_that_comes_true() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (code, story, stderr) = run(&[
+        "up",
+        "--demo",
+        "--seconds",
+        "12",
+        "--port",
+        "0",
+        "--data",
+        path(folder.path()),
+    ]);
+    assert_eq!(code, 0, "{story}{stderr}");
+    assert!(story.lines().skip(1).all(|line| line.starts_with(' ')), "{story}");
+    for event in [
+        "noticed as overloaded",
+        "share of calls",
+        "healed",
+        "back in use",
+        "report stored",
+    ] {
+        assert!(story.contains(event), "'{event}' is missing in {story}");
+    }
+    assert_eq!(stderr, "", "a good end is a quiet one");
+}

@@ -1,0 +1,451 @@
+//! The keeper against a store in memory that fails when it is told to.
+
+use super::*;
+use lars_store::routes::{ChangeRow, RouteRecord};
+use lars_wire::NodeAddr;
+use lars_wire::NodeState;
+use std::collections::BTreeMap;
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Tables as any program may write them.
+#[derive(Default)]
+struct Memory {
+    rows: BTreeMap<u64, RouteRecord>,
+    changes: Vec<ChangeRow>,
+    version: u64,
+    next_id: u64,
+    /// Calls that still succeed; none for no failure.
+    calls_left: Option<u32>,
+}
+
+impl Memory {
+    fn insert(&mut self, cmdid: u32, last: u32) -> u64 {
+        self.next_id += 1;
+        self.rows.insert(self.next_id, row(self.next_id, cmdid, last));
+        self.next_id
+    }
+
+    fn announce(&mut self, cmdid: u32) {
+        self.version += 1;
+        let id = self.changes.len() as u64 + 1;
+        self.changes.push(ChangeRow {
+            id,
+            module: module(cmdid),
+            version: self.version as i64,
+        });
+    }
+
+    fn call(&mut self) -> Result<(), StoreError> {
+        match &mut self.calls_left {
+            Some(0) => Err(StoreError::Away("told to fail".to_owned())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl RouteStore for Memory {
+    async fn observe(&mut self, changes_after: u64) -> Result<Observation, StoreError> {
+        self.call()?;
+        Ok(Observation {
+            version: self.version,
+            changes: self
+                .changes
+                .iter()
+                .filter(|row| row.id > changes_after)
+                .copied()
+                .collect(),
+            rows: self.rows.len() as u64,
+            max_id: self.rows.keys().next_back().copied().unwrap_or(0),
+        })
+    }
+
+    async fn rows_of(&mut self, modules: &[ModuleId]) -> Result<Rows, StoreError> {
+        self.call()?;
+        let good: Vec<_> = self
+            .rows
+            .values()
+            .filter(|row| modules.contains(&row.module))
+            .cloned()
+            .collect();
+        Ok(Rows {
+            last_id: good.last().map(|row| row.id),
+            good,
+            bad: Vec::new(),
+        })
+    }
+
+    async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
+        self.call()?;
+        let rows = self
+            .rows
+            .range(after.saturating_add(1)..)
+            .map(|(_, row)| row.clone());
+        let good: Vec<_> = rows.take(rows_max as usize).collect();
+        Ok(Rows {
+            last_id: good.last().map(|row| row.id),
+            good,
+            bad: Vec::new(),
+        })
+    }
+
+    async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
+        self.call()?;
+        for edit in edits {
+            let RouteEdit::Put(put) = edit else { continue };
+            self.next_id += 1;
+            let record = RouteRecord {
+                node: put.node,
+                ..row(self.next_id, put.module.cmdid, 0)
+            };
+            self.rows.insert(self.next_id, record);
+            self.announce(put.module.cmdid);
+        }
+        Ok(EditDone {
+            put: edits.len() as u32,
+            removed: 0,
+            version: self.version,
+        })
+    }
+
+    async fn prune_changes(&mut self) -> Result<u64, StoreError> {
+        self.call()?;
+        Ok(std::mem::take(&mut self.changes).len() as u64)
+    }
+}
+
+fn module(cmdid: u32) -> ModuleId {
+    ModuleId::new(1, cmdid)
+}
+
+fn row(id: u64, cmdid: u32, last: u32) -> RouteRecord {
+    RouteRecord {
+        id,
+        module: module(cmdid),
+        node: NodeAddr::from_ipv4_number(0x0a00_0000 + last, 80),
+        weight: 100,
+        state: NodeState::Serving,
+        zone: Arc::from(""),
+    }
+}
+
+fn keeper() -> Keeper {
+    Keeper::new(Arc::new(Catalog::new(1)), INTERVAL)
+}
+
+/// Runs what never waits.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(future)
+}
+
+/// Steps until there is nothing more to do until the next look; gives the changed modules.
+fn look(keeper: &mut Keeper, store: &mut Memory) -> Result<Vec<ModuleId>, StoreError> {
+    while now(keeper.look(store))? == Looked::Busy {}
+    Ok(keeper.take_changes().iter().map(Change::module).collect())
+}
+
+fn looks(keeper: &mut Keeper, store: &mut Memory, count: usize) -> Vec<ModuleId> {
+    (0..count)
+        .flat_map(|_| look(keeper, store).expect("the store answers"))
+        .collect()
+}
+
+fn loaded(store: &mut Memory) -> Keeper {
+    let mut keeper = keeper();
+    assert_eq!(
+        looks(&mut keeper, store, 1),
+        [],
+        "nobody waits for a push of the first load"
+    );
+    assert!(keeper.publisher.catalog().is_loaded());
+    keeper
+}
+
+fn nodes(keeper: &Keeper, cmdid: u32) -> usize {
+    keeper
+        .publisher
+        .catalog()
+        .view(module(cmdid))
+        .route()
+        .nodes()
+        .len()
+}
+
+#[test]
+fn load_that_is_interrupted_goes_on_where_it_was() {
+    let mut store = Memory::default();
+    for last in 1..=50_000 {
+        store.insert(last % 100, last);
+    }
+    let mut keeper = keeper();
+    for calls in [0, 1, 1] {
+        store.calls_left = Some(calls);
+        assert!(look(&mut keeper, &mut store).is_err());
+        assert!(!keeper.publisher.catalog().is_loaded());
+    }
+    store.calls_left = None;
+    look(&mut keeper, &mut store).expect("the store answers");
+    let catalog = keeper.publisher.catalog();
+    assert_eq!(
+        (catalog.is_loaded(), catalog.modules(), catalog.nodes()),
+        (true, 100, 50_000)
+    );
+}
+
+#[test]
+fn store_that_is_back_is_compared_with_once() {
+    let mut store = Memory::default();
+    // More rows than a slice of the sweep has, so that it would take several looks to find one.
+    let ids: Vec<u64> = (1..=3_000).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.calls_left = Some(0);
+    assert!(look(&mut keeper, &mut store).is_err());
+    let last = ids[2_999];
+    store.rows.insert(
+        last,
+        RouteRecord {
+            weight: 7,
+            ..row(last, 0, 3_000)
+        },
+    );
+    store.calls_left = None;
+    assert_eq!(looks(&mut keeper, &mut store, 3), [module(0)]);
+    assert_eq!(keeper.comparisons(), 1);
+}
+
+#[test]
+fn change_made_while_loading_is_found_by_the_next_look() {
+    let mut store = Memory::default();
+    store.insert(1, 1);
+    let mut keeper = keeper();
+    // The look before the load, and its first page.
+    assert_eq!(now(keeper.look(&mut store)).ok(), Some(Looked::Busy));
+    *store.rows.get_mut(&1).expect("a row") = RouteRecord {
+        weight: 7,
+        ..row(1, 1, 1)
+    };
+    store.announce(1);
+    look(&mut keeper, &mut store).expect("the store answers");
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
+}
+
+#[test]
+fn announced_shrink_is_published_at_once_and_an_unannounced_one_when_seen_twice() {
+    let mut store = Memory::default();
+    let ids: Vec<u64> = (1..=4).map(|last| store.insert(1, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.rows.remove(&ids[0]);
+    store.announce(1);
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
+    store.rows.remove(&ids[1]);
+    assert_eq!(looks(&mut keeper, &mut store, 1), []);
+    assert_eq!((keeper.held(), nodes(&keeper, 1)), ((1, 0), 3));
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
+    assert_eq!((keeper.held(), nodes(&keeper, 1)), ((0, 0), 2));
+}
+
+#[test]
+fn bare_delete_in_a_large_table_hurries_the_sweep() {
+    let mut store = Memory::default();
+    let ids: Vec<u64> = (1..=24_000).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.rows.remove(&ids[12_000]);
+    let found = (1..100).find(|_| {
+        !look(&mut keeper, &mut store)
+            .expect("the store answers")
+            .is_empty()
+    });
+    assert!(
+        found.is_some_and(|looks| (10..=20).contains(&looks)),
+        "a hurried pass takes 10 looks, not 40: {found:?}"
+    );
+}
+
+#[test]
+fn row_that_moved_leaves_the_module_that_nobody_named() {
+    let mut store = Memory::default();
+    let id = store.insert(1, 1);
+    store.insert(1, 2);
+    let mut keeper = loaded(&mut store);
+    store.rows.insert(id, row(id, 2, 1));
+    store.announce(2);
+    let mut changed = looks(&mut keeper, &mut store, 1);
+    changed.sort_unstable();
+    assert_eq!(changed, [module(1), module(2)]);
+    assert_eq!((nodes(&keeper, 1), nodes(&keeper, 2)), (1, 1));
+}
+
+#[test]
+fn row_that_moved_unannounced_leaves_its_module_even_though_the_slice_agrees_later() {
+    let mut store = Memory::default();
+    let id = store.insert(1, 1);
+    store.insert(1, 2);
+    let mut keeper = loaded(&mut store);
+    store.rows.insert(id, row(id, 2, 1));
+    assert_eq!(
+        looks(&mut keeper, &mut store, 1),
+        [module(2)],
+        "what grew is published, what shrank is held"
+    );
+    assert_eq!(keeper.held(), (1, 0));
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
+    assert_eq!((keeper.held(), nodes(&keeper, 1)), ((0, 0), 1));
+}
+
+#[test]
+fn unexplained_version_compares_everything() {
+    let mut store = Memory::default();
+    let ids: Vec<u64> = (1..=12).map(|cmdid| store.insert(cmdid, 1)).collect();
+    let mut keeper = loaded(&mut store);
+    // Both a change of weight and a module that is gone, hidden from the sweep by one look.
+    store.rows.insert(
+        ids[0],
+        RouteRecord {
+            weight: 7,
+            ..row(ids[0], 1, 1)
+        },
+    );
+    store.version += 5;
+    assert_eq!(
+        looks(&mut keeper, &mut store, 1),
+        [module(1)],
+        "found by the sweep"
+    );
+    assert_eq!(keeper.comparisons(), 0);
+    store.rows.remove(&ids[1]);
+    assert_eq!(
+        looks(&mut keeper, &mut store, 1),
+        [module(2)],
+        "a comparison needs no second sight"
+    );
+    assert_eq!(keeper.comparisons(), 1);
+}
+
+#[test]
+fn emptied_table_is_served_as_it_was_until_its_rows_are_back() {
+    let mut store = Memory::default();
+    for cmdid in 1..=30 {
+        store.insert(cmdid, 1);
+    }
+    let mut keeper = loaded(&mut store);
+    let kept = std::mem::take(&mut store.rows);
+    store.version += 1;
+    assert_eq!(looks(&mut keeper, &mut store, 20), []);
+    assert_eq!(
+        (keeper.held(), keeper.publisher.catalog().modules()),
+        ((30, 30), 30)
+    );
+    store.rows = kept;
+    assert_eq!(looks(&mut keeper, &mut store, 2), []);
+    assert_eq!(keeper.held(), (0, 0));
+}
+
+#[test]
+fn empty_store_is_believed_when_it_was_read_twice() {
+    let mut store = Memory::default();
+    let mut keeper = keeper();
+    look(&mut keeper, &mut store).expect("the store answers");
+    let explained = |keeper: &Keeper| {
+        let mut explained = false;
+        let catalog = keeper.publisher.catalog();
+        crate::catalog::PageCutter::new(catalog).cut(&catalog.view(module(1)), |page, _| {
+            explained = page.explained;
+            true
+        });
+        explained
+    };
+    assert!(!explained(&keeper));
+    look(&mut keeper, &mut store).expect("the store answers");
+    assert!(explained(&keeper));
+}
+
+#[test]
+fn edit_is_published_with_the_call_that_made_it() {
+    let mut store = Memory::default();
+    let mut keeper = loaded(&mut store);
+    let put = |last: u32| {
+        RouteEdit::Put(lars_wire::admin::RouteRow {
+            module: module(1),
+            node: NodeAddr::from_ipv4_number(0x0a00_0000 + last, 80),
+            weight: 100,
+            state: NodeState::Serving,
+            zone: String::new(),
+        })
+    };
+    assert!(now(keeper.edit(&mut store, &[put(1)])).is_ok());
+    assert_eq!((keeper.take_changes().len(), nodes(&keeper, 1)), (1, 1));
+    // Stored, but the store is gone before it could be read back.
+    store.calls_left = Some(1);
+    assert!(matches!(
+        now(keeper.edit(&mut store, &[put(2)])),
+        Err(StoreError::Away(_))
+    ));
+    store.calls_left = None;
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
+    assert_eq!(nodes(&keeper, 1), 2);
+}
+
+#[test]
+fn random_writers_and_failures_end_at_what_the_store_has() {
+    let seed = std::env::var("LARS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("LARS_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut store = Memory::default();
+    for cmdid in 0..40 {
+        store.insert(cmdid, 1);
+    }
+    let mut keeper = loaded(&mut store);
+    for _ in 0..400 {
+        for _ in 0..random.usize(..4) {
+            // A quarter of the modules, so that never most of them are gone at once.
+            let cmdid = random.u32(..10);
+            let id = store
+                .rows
+                .values()
+                .filter(|row| row.module.cmdid < 10)
+                .map(|row| row.id)
+                .nth(random.usize(..9));
+            match (random.u32(..4), id) {
+                (0, Some(id)) => drop(store.rows.remove(&id)),
+                (1, Some(id)) => drop(store.rows.insert(id, row(id, cmdid, random.u32(1..9)))),
+                _ => drop(store.insert(cmdid, random.u32(1..9))),
+            }
+            match random.u32(..4) {
+                0 => store.announce(cmdid),
+                1 => store.version = random.u64(..1_000),
+                2 if random.u32(..10) == 0 => store.changes.clear(),
+                _ => {}
+            }
+        }
+        store.calls_left = (random.u32(..3) == 0).then(|| random.u32(..4));
+        let _ = look(&mut keeper, &mut store);
+        let versions = keeper.take_changes();
+        assert!(versions.iter().all(|change| change.version() > 1));
+    }
+    store.calls_left = None;
+    looks(&mut keeper, &mut store, 8);
+    let mut expected: BTreeMap<u32, Vec<NodeAddr>> = BTreeMap::new();
+    for row in store.rows.values() {
+        expected.entry(row.module.cmdid).or_default().push(row.node);
+    }
+    for cmdid in 0..40 {
+        let mut nodes = expected.remove(&cmdid).unwrap_or_default();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let route = keeper.publisher.catalog().view(module(cmdid)).route();
+        assert_eq!(
+            route.nodes().iter().map(|node| node.addr).collect::<Vec<_>>(),
+            nodes,
+            "module {cmdid}"
+        );
+    }
+    assert_eq!(keeper.held(), (0, 0));
+}
