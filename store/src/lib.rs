@@ -1,5 +1,5 @@
-//! Where routes and call records are kept: traits, and the embedded SQLite file behind them. The schema stands here
-//! once, for every database.
+//! Where routes and call records are kept: traits, and behind them the embedded SQLite file or a MySQL database. The
+//! schema of both stands here, and nowhere else.
 //!
 //! Read in this order: [`routes`] (what dns needs), [`calls`] (what report needs), [`sqlite`] (the embedded store),
 //! [`mysql`] (the database of an existing installation), [`any`] (the store that a configuration names).

@@ -75,6 +75,9 @@ impl MariaDb {
             .prefix("lars-mariadb")
             .tempdir()
             .map_err(|error| format!("a folder for MariaDB: {error}"))?;
+        // Two servers that share a folder for passing tables stumble over each other's.
+        std::fs::create_dir(folder.path().join("tmp"))
+            .map_err(|error| format!("a folder for MariaDB: {error}"))?;
         make_system_tables(folder.path())?;
         let server = Server::Own {
             folder,
@@ -230,6 +233,7 @@ fn make_system_tables(folder: &Path) -> Result<(), String> {
         .try_clone()
         .map_err(|error| format!("a log for MariaDB: {error}"))?;
     let status = Command::new("mariadb-install-db")
+        .env("TMPDIR", folder.join("tmp"))
         .arg("--no-defaults")
         .arg(format!("--datadir={}", folder.join("data").display()))
         .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
@@ -259,6 +263,7 @@ fn server_command(folder: &Path) -> Vec<String> {
         found.unwrap_or("mariadbd").to_owned(),
         "--no-defaults".to_owned(),
         format!("--datadir={}", at("data")),
+        format!("--tmpdir={}", at("tmp")),
         format!("--socket={}", at("socket")),
         format!("--pid-file={}", at("pid")),
         format!("--log-error={}", at("log")),

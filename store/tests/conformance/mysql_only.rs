@@ -8,6 +8,7 @@ use lars_store::mysql::migrate::migrate;
 use lars_store::{AnyStore, CallBatch, CallStore, RouteStore, StoreError, Stored};
 use lars_wire::admin::{RouteEdit, RouteRow};
 use lars_wire::{ModuleId, NodeAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The tables of the C++ system as it makes them: nothing of ours, and some columns with a sign.
@@ -288,4 +289,65 @@ fn call_dropped_in_its_middle_leaves_no_transaction_behind() {
         }
         assert_eq!(ok_sum(&mut store).await, 6);
     });
+}
+
+#[test]
+fn every_call_is_counted_once_while_the_server_is_killed_again_and_again() {
+    const KILLS: u32 = 5;
+    let server = MariaDb::start_own().unwrap_or_else(|error| panic!("{error}"));
+    let url = crate::block_on(async {
+        let url = server.database().await.expect("a database");
+        migrate(&url, false).await.expect("the tables are made");
+        url
+    });
+    let is_over = AtomicBool::new(false);
+    let stored = std::thread::scope(|scope| {
+        let writers: Vec<_> = (1..=2_u8)
+            .map(|who| {
+                let (url, is_over) = (&url, &is_over);
+                scope.spawn(move || crate::block_on(store_until(url, who, is_over)))
+            })
+            .collect();
+        for _ in 0..KILLS {
+            // Long enough for many transactions; when exactly it happens is chance.
+            std::thread::sleep(Duration::from_millis(150));
+            server.kill().expect("it ends");
+            server.resume().expect("it starts again");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        writers
+            .into_iter()
+            .map(|writer| writer.join().expect("it ends"))
+            .sum::<u64>()
+    });
+    let counted = crate::block_on(async { ok_sum(&mut open(&url).await.expect("it opens")).await });
+    assert!(stored > u64::from(KILLS), "there was a load: {stored}");
+    assert_eq!(counted, 3 * stored);
+}
+
+/// Stores one batch after the other as report does: the same again until it is acknowledged. Returns how many.
+async fn store_until(url: &str, who: u8, is_over: &AtomicBool) -> u64 {
+    let mut store = open(url).await.expect("it opens");
+    let deadline = Instant::now() + Duration::from_mins(2);
+    for sequence in 1.. {
+        let next = [batch(who, sequence, vec![record(M1, v4(1))])];
+        loop {
+            match store.store(&next).await {
+                Ok(stored) => {
+                    assert!(
+                        matches!(stored[..], [Stored::Now(_) | Stored::Before(_)]),
+                        "{stored:?}"
+                    );
+                    break;
+                }
+                Err(StoreError::Away(text)) => assert!(Instant::now() < deadline, "{text}"),
+                Err(error) => panic!("{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if is_over.load(Ordering::Relaxed) {
+            return sequence;
+        }
+    }
+    0
 }
