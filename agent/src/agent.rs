@@ -10,6 +10,7 @@ use crate::links::Links;
 use crate::mail::{MEMOS_MAX, Mail};
 use crate::stats::AgentStats;
 use crate::status::StatusSource;
+use arc_swap::ArcSwap;
 use lars_board::{Board, BoardConfig, BoardWriter};
 use lars_pool::{Bind, CoreIndex, Cores, CoresConfig, IoInUse, Plan};
 use lars_shard::{PolicyConfig, RouteNews, Shard, ShardConfig};
@@ -116,6 +117,7 @@ impl Agent {
         let cores = plan
             .start(handlers)
             .map_err(system("the agent's cores do not start"))?;
+        status.io.store(Arc::new(cores.io().clone()));
         let control = lars_pool::control::spawn("agent-control", kind, move || control::run(parts))
             .map_err(system("the agent's control thread does not start"))?;
         Ok(Self {
@@ -228,7 +230,7 @@ fn status(config: &AgentConfig, plan: &Plan<Mail>, links: &Arc<Links>) -> Status
     StatusSource {
         stats: AgentStats::new(plan.stats(), Arc::clone(links)),
         links: Arc::clone(links),
-        io: plan.io().clone(),
+        io: Arc::new(ArcSwap::from_pointee(plan.io().clone())),
         notes: Arc::new(
             notes
                 .map(|(name, text)| (name.to_owned(), bounded_text(text)))

@@ -2,6 +2,7 @@
 
 use crate::links::Links;
 use crate::stats::AgentStats;
+use arc_swap::ArcSwap;
 use lars_pool::{IoInUse, IoKind};
 use lars_wire::admin::{StatusText, bounded_text};
 use std::sync::Arc;
@@ -13,8 +14,8 @@ pub(crate) struct StatusSource {
     pub stats: AgentStats,
     /// The links.
     pub links: Arc<Links>,
-    /// How bytes are moved.
-    pub io: IoInUse,
+    /// How bytes are moved: what was planned, then what the cores found when they started.
+    pub io: Arc<ArcSwap<IoInUse>>,
     /// States that are no number and do not change: name and text.
     pub notes: Arc<Vec<(String, String)>>,
 }
@@ -22,7 +23,8 @@ pub(crate) struct StatusSource {
 impl StatusSource {
     /// The status as it stands now.
     pub(crate) fn text(&self) -> StatusText {
-        let io = match self.io.kind {
+        let in_use = self.io.load();
+        let io = match in_use.kind {
             IoKind::Uring => "uring",
             IoKind::Epoll => "epoll",
         };
@@ -30,7 +32,7 @@ impl StatusSource {
             service: "agent".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             io: io.to_owned(),
-            io_reason: bounded_text(self.io.reason.clone()),
+            io_reason: bounded_text(in_use.reason.clone()),
             counts: self.stats.named(),
             notes: Vec::clone(&self.notes),
             links: self.links.rows(),

@@ -1,5 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz` of a process, for Prometheus and for whoever restarts it.
 
+use crate::families;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -87,7 +88,11 @@ fn metrics(registry: &Registry) -> impl IntoResponse + use<> {
     match prometheus_client::encoding::text::encode(&mut text, registry) {
         Ok(()) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text)
+            (
+                StatusCode::OK,
+                [(header::CONTENT_TYPE, kind)],
+                families::joined(&text),
+            )
         }
         Err(error) => {
             let kind = "text/plain; charset=utf-8";

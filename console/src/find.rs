@@ -1,9 +1,11 @@
-//! How a tool finds the Lars it talks to: by address, by data folder, by environment, in this order.
+//! How a tool finds the Lars it talks to: by address, by data folder, by environment, in this order. An environment
+//! variable that is set but empty counts as not set, as shells and service managers cannot always unset one.
 
 use crate::addresses::Addresses;
 use crate::outcome::{Code, Failure};
 use clap::Args;
 use lars_client::Endpoint;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The data folder where none is named.
@@ -13,53 +15,103 @@ pub const DATA_DEFAULT: &str = "./lars-data";
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Which Lars")]
 pub struct Find {
-    /// Data folder of a running `lars up` (its addresses.json is read) [default: ./lars-data]
-    #[arg(long, value_name = "DIR", env = "LARS_DATA")]
+    /// Data folder of a running `lars up` (its addresses.json is read) [env: LARS_DATA] [default: ./lars-data]
+    #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The agent's Unix socket
-    #[arg(long, value_name = "PATH", env = "LARS_AGENT")]
+    /// The agent's Unix socket [env: LARS_AGENT]
+    #[arg(long, value_name = "PATH")]
     pub agent: Option<PathBuf>,
-    /// Address of dns
-    #[arg(long, value_name = "HOST:PORT", env = "LARS_DNS")]
+    /// Address of dns [env: LARS_DNS]
+    #[arg(long, value_name = "HOST:PORT")]
     pub dns: Option<String>,
-    /// Address of report
-    #[arg(long, value_name = "HOST:PORT", env = "LARS_REPORT")]
+    /// Address of report [env: LARS_REPORT]
+    #[arg(long, value_name = "HOST:PORT")]
     pub report: Option<String>,
+}
+
+/// The data folder: the one that is given, else that of `LARS_DATA`, else the default.
+pub fn data_folder(given: Option<PathBuf>) -> PathBuf {
+    given
+        .or_else(|| environment("LARS_DATA").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
+}
+
+fn environment(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable).filter(|value| !value.is_empty())
 }
 
 impl Find {
     /// The agent's socket.
     pub fn agent(&self) -> Result<PathBuf, Failure> {
-        match &self.agent {
-            Some(path) => Ok(path.clone()),
+        match self.agent_named() {
+            Some(path) => Ok(path),
             None => Ok(self.addresses("--agent PATH", "LARS_AGENT")?.agent),
         }
     }
 
     /// dns.
     pub fn dns(&self) -> Result<Endpoint, Failure> {
-        match &self.dns {
-            Some(address) => Ok(Endpoint::Tcp(address.clone())),
-            None => Ok(Endpoint::Tcp(
-                self.addresses("--dns HOST:PORT", "LARS_DNS")?.dns.to_string(),
-            )),
-        }
+        let address = match self.dns_named() {
+            Some(address) => address,
+            None => self.addresses("--dns HOST:PORT", "LARS_DNS")?.dns.to_string(),
+        };
+        Ok(Endpoint::Tcp(address))
     }
 
     /// report.
     pub fn report(&self) -> Result<Endpoint, Failure> {
-        match &self.report {
-            Some(address) => Ok(Endpoint::Tcp(address.clone())),
-            None => Ok(Endpoint::Tcp(
-                self.addresses("--report HOST:PORT", "LARS_REPORT")?
-                    .report
-                    .to_string(),
-            )),
+        let address = match self.report_named() {
+            Some(address) => address,
+            None => self
+                .addresses("--report HOST:PORT", "LARS_REPORT")?
+                .report
+                .to_string(),
+        };
+        Ok(Endpoint::Tcp(address))
+    }
+
+    /// Whether a data folder is named, by option or environment.
+    pub fn is_data_named(&self) -> bool {
+        self.data.is_some() || environment("LARS_DATA").is_some()
+    }
+
+    /// The agent's socket where it is named by itself.
+    pub fn agent_named(&self) -> Option<PathBuf> {
+        self.agent
+            .clone()
+            .or_else(|| self.beside_options("LARS_AGENT").map(PathBuf::from))
+    }
+
+    /// The address of dns where it is named by itself.
+    pub fn dns_named(&self) -> Option<String> {
+        self.dns
+            .clone()
+            .or_else(|| self.address_beside_options("LARS_DNS"))
+    }
+
+    /// The address of report where it is named by itself.
+    pub fn report_named(&self) -> Option<String> {
+        self.report
+            .clone()
+            .or_else(|| self.address_beside_options("LARS_REPORT"))
+    }
+
+    fn address_beside_options(&self, variable: &str) -> Option<String> {
+        // A name that is no text is no address either: that is told when it is tried.
+        self.beside_options(variable)
+            .map(|value| value.to_string_lossy().into_owned())
+    }
+
+    /// A variable, which says nothing where `--data` was given: what is typed is meant.
+    fn beside_options(&self, variable: &str) -> Option<OsString> {
+        match self.data {
+            Some(_) => None,
+            None => environment(variable),
         }
     }
 
     fn addresses(&self, option: &str, variable: &str) -> Result<Addresses, Failure> {
-        let data = self.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let data = data_folder(self.data.clone());
         match Addresses::read(&data) {
             Ok(Some(addresses)) => Ok(addresses),
             Ok(None) => Err(Failure::new(

@@ -9,6 +9,7 @@ pub mod admin_http;
 pub mod cli;
 pub mod config;
 pub mod demo;
+mod families;
 pub mod find;
 pub mod logging;
 pub mod notify;

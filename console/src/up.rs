@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// The first of the four ports where none is given: dns, report, console, admin.
 pub const PORT_DEFAULT: u16 = 7778;
+/// The longest path of a Unix socket, which the kernel sets.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// How long a start may take until a pick would succeed.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -146,6 +148,18 @@ fn settle(config: &mut Config, data: &Path, port: u16) -> Result<(), Failure> {
         return Err(Failure::usage(format!(
             "--port {port}: four ports follow from it, so at most {}",
             u16::MAX - 3
+        )));
+    }
+    // The longest name in the folder: the socket of a core.
+    let excess = data
+        .join("agent.sock.999")
+        .as_os_str()
+        .len()
+        .saturating_sub(SOCKET_PATH_BYTES_MAX);
+    if excess > 0 {
+        return Err(Failure::usage(format!(
+            "{}: the folder's path is {excess} bytes too long for a Unix socket in it: choose a shorter one with --data DIR",
+            data.display()
         )));
     }
     let place = |offset: u16| loopback(if port == 0 { 0 } else { port + offset });

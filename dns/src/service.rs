@@ -48,26 +48,10 @@ impl Dns {
     pub fn start(config: &DnsConfig, store: &StoreConfig) -> Result<Self, DnsError> {
         config.check().map_err(DnsError::Config)?;
         store.check().map_err(DnsError::Store)?;
-        let system = |what| move |source| DnsError::System { what, source };
-        let mut plan: Plan<Mail> = Plan::new(CoresConfig {
-            name: "dns",
-            io: config.io,
-            cores: config.cores,
-            pin: config.pin,
-            connections_max: config.connections_max,
-        })
-        .map_err(system("cannot prepare the cores"))?;
-        let listen = config.listen;
-        let addr = plan
-            .listen(&Bind::Tcp(listen), 0)
-            .map_err(|source| DnsError::Listen { listen, source })?
-            .unwrap_or(listen);
+        let mut plan: Plan<Mail> = Plan::new(cores_of(config)).map_err(system("cannot prepare the cores"))?;
+        let addr = listen(&mut plan, config.listen)?;
 
-        let mut incarnation = [0; 16];
-        getrandom::fill(&mut incarnation).map_err(|error| DnsError::System {
-            what: "no random numbers for an identity",
-            source: std::io::Error::other(error),
-        })?;
+        let incarnation = random()?;
         let (first, second) = incarnation.split_at(8);
         let number = |half: &[u8]| half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         // 0 means "from no dns" on the wire.
@@ -170,4 +154,34 @@ impl Drop for Dns {
         }
         drop(self.cores.take());
     }
+}
+
+fn cores_of(config: &DnsConfig) -> CoresConfig {
+    CoresConfig {
+        name: "dns",
+        io: config.io,
+        cores: config.cores,
+        pin: config.pin,
+        connections_max: config.connections_max,
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> DnsError {
+    move |source| DnsError::System { what, source }
+}
+
+fn listen(plan: &mut Plan<Mail>, listen: SocketAddr) -> Result<SocketAddr, DnsError> {
+    let bound = plan
+        .listen(&Bind::Tcp(listen), 0)
+        .map_err(|source| DnsError::Listen { listen, source })?;
+    Ok(bound.unwrap_or(listen))
+}
+
+/// An identity that no other start has.
+fn random() -> Result<[u8; 16], DnsError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(std::io::Error::other)
+        .map_err(system("no random numbers for an identity"))?;
+    Ok(bytes)
 }

@@ -280,3 +280,43 @@ fn encode_pool(encoder: &mut DescriptorEncoder<'_>, metric: &Metric, value: u64)
         gauge.encode(described.encode_family(&SERVICE)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    #[test]
+    fn every_figure_is_scraped_once_and_summed_over_the_cores() {
+        let pool = (0..2).map(|_| CoreStats::default()).collect();
+        let stats = DnsStats(Arc::new(Counts::new(pool, Arc::new(Catalog::new(1)))));
+        stats.0.cores[0].pushes.add(2);
+        stats.0.cores[1].pushes.add(3);
+        assert_eq!((stats.value("pushes"), stats.value("nothing")), (Some(5), None));
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        registry.register_collector(Box::new(stats.clone()));
+        encode(&mut text, &registry).expect("a text");
+        assert!(
+            text.lines().any(|line| line == "lars_dns_pushes_total 5"),
+            "{text}"
+        );
+        assert!(text.lines().any(|line| line == "lars_dns_modules 0"));
+        assert!(
+            text.lines()
+                .any(|line| line == "lars_pool_connections{service=\"dns\"} 0"),
+            "{text}"
+        );
+        let mut names: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(
+            (names.len(), count),
+            (
+                count,
+                stats.gauges().len() + stats.counters().len() + stats.0.pool[0].metrics().len()
+            )
+        );
+    }
+}

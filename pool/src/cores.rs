@@ -249,7 +249,7 @@ impl<M: Send + 'static> Plan<M> {
                 choice: self.config.io,
                 kind: self.io.kind,
                 buffers: self.buffers,
-                connections_max: u64::from(self.config.connections_max),
+                connections_max: u64::from(self.config.connections_max.min(token::SLOTS_MAX)),
                 posts,
                 inbox: Inbox {
                     waker: self.wakers[core].clone(),
@@ -268,7 +268,7 @@ impl<M: Send + 'static> Plan<M> {
             cores.threads.push(thread);
         }
         drop(ready);
-        cores.io = seat::agree(self.io, readies.iter().take(cores.threads.len()))?;
+        cores.io = seat::agree(self.io, cores.threads.len(), readies.iter())?;
         Ok(cores)
     }
 }

@@ -38,8 +38,6 @@ pub(crate) struct RingBackend {
     _pool: BufferPool,
     /// The addresses of the arena, once it is registered and the kernel writes from it without waiting.
     registered: Range<usize>,
-    /// Sends since the last wait.
-    sends: usize,
     events: VecDeque<Event>,
     waker: RawFd,
     waker_armed: bool,
@@ -66,7 +64,6 @@ impl RingBackend {
             slots,
             _pool: pool.clone(),
             registered: 0..0,
-            sends: 0,
             events: VecDeque::new(),
             waker: -1,
             // Nothing is to be armed before there is a waker.
@@ -273,7 +270,6 @@ impl Backend for RingBackend {
                 .flags(SEND_FLAGS)
                 .build()
         };
-        self.sends += 1;
         self.push(&entry.user_data(pack(Operation::Send(connection))));
         Sending::Started
     }
@@ -308,13 +304,11 @@ impl Backend for RingBackend {
         if !self.waker_armed {
             self.arm_waker();
         }
-        // Sends are tried while they are submitted, so that their completions are there at once, and buffers are given
-        // back before a sleep: there is nothing to wait for yet.
-        let sent = std::mem::take(&mut self.sends) > 0;
-        let timeout = if sent || !self.events.is_empty() {
-            Some(Duration::ZERO)
-        } else {
+        // Where something is sent this does not sleep: sends are tried while they are submitted, and complete at once.
+        let timeout = if self.events.is_empty() {
             timeout
+        } else {
+            Some(Duration::ZERO)
         };
         self.enter(timeout)?;
         self.collect();

@@ -175,6 +175,7 @@ fn status_tells_counts_and_links(io: IoChoice) {
     let status = status();
     assert_eq!(status.service, "agent");
     assert_eq!(status.io, format!("{io:?}").to_lowercase());
+    assert_eq!(status.io_reason, house.agent().io().reason);
     let to: Vec<_> = status
         .links
         .iter()

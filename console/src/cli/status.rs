@@ -50,11 +50,11 @@ impl Status {
     fn ask(&self) -> Vec<Part> {
         let agent = self.find.agent().map(Endpoint::Unix);
         let mut parts = vec![part("agent", agent)];
-        let only_agent = self.find.agent.is_some() && self.find.data.is_none();
-        if !only_agent || self.find.dns.is_some() {
+        let only_agent = self.find.agent_named().is_some() && !self.find.is_data_named();
+        if !only_agent || self.find.dns_named().is_some() {
             parts.push(part("dns", self.find.dns()));
         }
-        if !only_agent || self.find.report.is_some() {
+        if !only_agent || self.find.report_named().is_some() {
             parts.push(part("report", self.find.report()));
         }
         parts

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 #[derive(Args, Debug)]
 pub(super) struct Up {
     /// Folder that holds everything: the SQLite file, the socket, the routes on disk, addresses.json
-    #[arg(long, value_name = "DIR", env = "LARS_DATA", default_value = crate::find::DATA_DEFAULT)]
-    data: PathBuf,
+    /// [env: LARS_DATA] [default: ./lars-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// First of four ports (dns, report, console, admin); 0 takes free ones
     #[arg(long, value_name = "BASE", default_value_t = PORT_DEFAULT)]
     port: u16,
@@ -46,7 +47,7 @@ impl Up {
         }
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
         let up = crate::up::Up::start(UpOptions {
-            data: self.data,
+            data: crate::find::data_folder(self.data),
             port: self.port,
             config,
         })?;

@@ -227,6 +227,25 @@ fn tools_find_lars_by_address_and_by_environment() {
 }
 
 #[test]
+fn empty_variables_are_as_good_as_unset_and_an_option_beats_them_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = path(folder.path());
+    let _up = Running::up(folder.path());
+    let code = |variables: &[(&str, &str)], args: &[&str]| {
+        let mut command = command(args);
+        command.envs(variables.iter().copied());
+        command.status().expect("runs").code()
+    };
+    let all = ["LARS_AGENT", "LARS_DATA", "LARS_DNS", "LARS_REPORT"];
+    let status = ["status", "--data", data];
+    assert_eq!(code(&all.map(|name| (name, "")), &status), Some(0));
+    assert_eq!(code(&all.map(|name| (name, "/nowhere:1")), &status), Some(0));
+    let beside = [("LARS_DATA", data), ("LARS_AGENT", ""), ("LARS_DNS", "")];
+    assert_eq!(code(&beside, &["status"]), Some(0));
+    assert_eq!(code(&[("LARS_AGENT", "/nowhere")], &["status"]), Some(5));
+}
+
+#[test]
 fn nobody_there_is_unreachable_and_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = path(folder.path());

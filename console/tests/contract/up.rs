@@ -74,6 +74,19 @@ fn metrics_health_and_readiness_are_served() {
             && metrics.contains("lars_report_"))
         .then_some(())
     });
+    let metrics = http(&admin, "/metrics");
+    let mut types: Vec<&str> = metrics
+        .lines()
+        .filter(|line| line.starts_with("# TYPE"))
+        .collect();
+    let count = types.len();
+    types.sort_unstable();
+    types.dedup();
+    assert_eq!(
+        types.len(),
+        count,
+        "a metric of several services stands under one heading"
+    );
     assert!(http(&admin, "/nothing").starts_with("HTTP/1.1 404"));
 }
 

@@ -119,10 +119,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             self.flush();
             self.arm_receives();
             self.desk.posts.settle();
-            self.desk
-                .stats()
-                .posts_held_back
-                .set(self.desk.posts.held_back() as u64);
+            let stats = self.desk.stats();
+            stats.posts_held_back.set(self.desk.posts.held_back() as u64);
+            stats.connections_waiting.set(self.waiting.len() as u64);
         }
         Ok(())
     }

@@ -72,7 +72,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// Shows the handler what waited for this turn: the bytes of the first `waited` connections of the list.
     pub(super) fn pump_waiting(&mut self, waited: usize) {
-        let since = self.waiting.split_off(waited);
+        let since = if waited > 0 {
+            self.waiting.split_off(waited)
+        } else {
+            return;
+        };
         for id in std::mem::replace(&mut self.waiting, since) {
             if let Some(connection) = self.desk.connections.get_mut(id) {
                 connection.waiting = false;
@@ -80,10 +84,6 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 self.want_bytes(id);
             }
         }
-        self.desk
-            .stats()
-            .connections_waiting
-            .set(self.waiting.len() as u64);
     }
 
     /// The out-queue got shorter: a connection that waited for this goes on in the next turn.

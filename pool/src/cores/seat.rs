@@ -133,15 +133,22 @@ fn receive_slots(small: u32) -> u16 {
 }
 
 /// Waits for all cores and puts together what they say.
-pub(super) fn agree(planned: IoInUse, readies: impl Iterator<Item = Ready>) -> io::Result<IoInUse> {
+pub(super) fn agree(
+    planned: IoInUse,
+    cores: usize,
+    readies: impl Iterator<Item = Ready>,
+) -> io::Result<IoInUse> {
     let mut kinds = Vec::new();
     let mut reason = planned.reason;
-    for ready in readies {
+    for ready in readies.take(cores) {
         let (kind, told) = ready?;
         kinds.push(kind);
         if !told.is_empty() && !reason.contains(&told) {
             reason = format!("{reason}; {told}");
         }
+    }
+    if kinds.len() < cores {
+        return Err(io::Error::other("a core's thread ended before it was ready"));
     }
     let ring = kinds.contains(&IoKind::Uring);
     let kind = if ring { IoKind::Uring } else { IoKind::Epoll };
@@ -171,9 +178,13 @@ mod tests {
             reason: "asked for".to_owned(),
         };
         let said = || Ok((IoKind::Uring, "buffers are registered".to_owned()));
-        let agreed = agree(planned.clone(), [said(), said()].into_iter()).expect("both are ready");
+        let agreed = agree(planned.clone(), 2, [said(), said()].into_iter()).expect("both are ready");
         assert_eq!(agreed.reason, "asked for; buffers are registered");
         let failed: Ready = Err(io::Error::from_raw_os_error(libc::ENOMEM));
-        assert!(agree(planned, [said(), failed].into_iter()).is_err());
+        assert!(agree(planned.clone(), 2, [said(), failed].into_iter()).is_err());
+        assert!(
+            agree(planned, 2, [said()].into_iter()).is_err(),
+            "one core says nothing"
+        );
     }
 }

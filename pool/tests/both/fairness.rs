@@ -31,6 +31,7 @@ pub(crate) fn reader_with_a_full_out_queue_is_closed_and_others_are_served(io: I
         ..Wanted::over(io)
     }
     .start();
+    let start = Instant::now();
     let mut idle = Caller::unix(&service);
     let mut pusher = Caller::unix(&service);
     idle.echoes(b"open");
@@ -40,6 +41,10 @@ pub(crate) fn reader_with_a_full_out_queue_is_closed_and_others_are_served(io: I
         assert_eq!(pusher.answer().len(), 50_000);
     }
     eventually("the reader is closed", || service.closed(CloseReason::Slow) == 1);
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "not its queue but its stall ended it"
+    );
     assert!(idle.is_closed());
     is_served(&service, 10);
     drop((pusher, idle));

@@ -66,7 +66,7 @@ pub(crate) struct Echo {
     seen: Arc<Mutex<Seen>>,
     connections: BTreeMap<ConnectionId, Peer>,
     later: Vec<(Instant, ConnectionId)>,
-    yielded: Option<(ConnectionId, Instant)>,
+    yielded: BTreeMap<ConnectionId, Instant>,
 }
 
 pub(crate) fn frame(verb: u8, payload: &[u8]) -> Vec<u8> {
@@ -153,7 +153,7 @@ impl Handler for Echo {
     }
 
     fn received(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, bytes: &[u8]) -> Received {
-        if self.yielded == Some((connection, turn.now())) {
+        if self.yielded.get(&connection) == Some(&turn.now()) {
             self.seen
                 .lock()
                 .expect("no test panics with it")
@@ -167,7 +167,7 @@ impl Handler for Echo {
                 return Received::Consumed(consumed);
             }
             if frames == FRAMES_PER_TURN_MAX {
-                self.yielded = Some((connection, turn.now()));
+                self.yielded.insert(connection, turn.now());
                 self.seen.lock().expect("no test panics with it").yields += 1;
                 return Received::Yield(consumed);
             }
@@ -300,7 +300,7 @@ pub(crate) fn echoes(cores: u16, seen: &Arc<Mutex<Seen>>) -> Vec<Echo> {
         seen: Arc::clone(seen),
         connections: BTreeMap::new(),
         later: Vec::new(),
-        yielded: None,
+        yielded: BTreeMap::new(),
     };
     (0..cores).map(echo).collect()
 }
