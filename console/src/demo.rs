@@ -26,7 +26,8 @@ pub const MODULE: ModuleId = ModuleId::new(9_001, 1);
 /// How often, after the story, a line says how things go.
 const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 
-/// Tells the story on a running Lars; ends after `length` or by a signal. Returns whether the story came true.
+/// Tells the story on a running Lars; ends after `length` or by a signal. Returns whether the story came true. Whoever
+/// gave a length wants to know just that, so a signal in the middle of the story is a failure then.
 pub fn run(up: &Up, signals: &EndSignals, length: Option<Duration>) -> Result<bool, Failure> {
     let deadline = length.map(|length| Instant::now() + length);
     let cast =
@@ -44,6 +45,9 @@ pub fn run(up: &Up, signals: &EndSignals, length: Option<Duration>) -> Result<bo
     let outcome = story.end_calls()?;
     let true_to_the_end = ended_early || story.settle(&outcome, stored_before)?;
     admin.edit_routes(cast.nodes().iter().map(|node| remove(node.addr())).collect())?;
+    if ended_early && length.is_some() {
+        return Err(Failure::other("the demo was ended before its story was told"));
+    }
     Ok(true_to_the_end)
 }
 

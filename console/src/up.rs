@@ -50,11 +50,17 @@ pub struct Up {
 impl Up {
     /// Starts everything; returns when a pick would succeed.
     pub fn start(options: UpOptions) -> Result<Self, Failure> {
+        Self::start_unless(options, || false)
+    }
+
+    /// As `start`, and gives up when `is_ended` says so: a start that hangs on a bad disk can be ended like all else.
+    pub fn start_unless(options: UpOptions, is_ended: impl Fn() -> bool) -> Result<Self, Failure> {
         let UpOptions {
             data,
             port,
             mut config,
         } = options;
+        check_port(port)?;
         std::fs::create_dir_all(&data)
             .map_err(|error| Failure::other(format!("{}: cannot be made: {error}", data.display())))?;
         let data = data
@@ -90,7 +96,7 @@ impl Up {
                 Err(missing.join(", "))
             }
         });
-        wait_until_ready(&readiness)?;
+        wait_until_ready(&readiness, is_ended)?;
         let admin_addr = loopback(if port == 0 { 0 } else { port + 3 });
         let admin = AdminHttp::start(admin_addr, registry, readiness)
             .map_err(|error| Failure::other(format!("{error}; choose other ports with --port BASE")))?;
@@ -142,14 +148,19 @@ impl Up {
     }
 }
 
-/// What the data folder and the port decide.
-fn settle(config: &mut Config, data: &Path, port: u16) -> Result<(), Failure> {
+/// Judged before anything is made on disk.
+fn check_port(port: u16) -> Result<(), Failure> {
     if port > u16::MAX - 3 {
         return Err(Failure::usage(format!(
             "--port {port}: four ports follow from it, so at most {}",
             u16::MAX - 3
         )));
     }
+    Ok(())
+}
+
+/// What the data folder and the port decide.
+fn settle(config: &mut Config, data: &Path, port: u16) -> Result<(), Failure> {
     // The longest name in the folder: the socket of a core.
     let excess = data
         .join("agent.sock.999")
@@ -205,7 +216,7 @@ fn lock(data: &Path) -> Result<File, Failure> {
     Ok(file)
 }
 
-fn wait_until_ready(readiness: &Readiness) -> Result<(), Failure> {
+fn wait_until_ready(readiness: &Readiness, is_ended: impl Fn() -> bool) -> Result<(), Failure> {
     let deadline = Instant::now() + READY_WITHIN;
     loop {
         match readiness() {
@@ -214,6 +225,11 @@ fn wait_until_ready(readiness: &Readiness) -> Result<(), Failure> {
                 let within = READY_WITHIN.as_secs();
                 return Err(Failure::other(format!(
                     "not ready within {within} s: {missing}; see the log above"
+                )));
+            }
+            Err(missing) if is_ended() => {
+                return Err(Failure::other(format!(
+                    "ended by a signal before it was ready: {missing}"
                 )));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(2)),

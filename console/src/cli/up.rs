@@ -46,28 +46,22 @@ impl Up {
             config.store.mysql_url = self.mysql;
         }
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
-        let up = crate::up::Up::start(UpOptions {
+        let options = UpOptions {
             data: crate::find::data_folder(self.data),
             port: self.port,
             config,
-        })?;
-        let addresses = up.addresses();
-        print(&format!(
-            "ready in {} ms: agent {}, dns {}, report {}, admin {}\n",
-            begun.elapsed().as_millis(),
-            addresses.agent.display(),
-            addresses.dns,
-            addresses.report,
-            addresses.admin
-        ))?;
-        notify(State::Ready);
-        let told = if self.demo {
-            let length = self.seconds.map(Duration::from_secs);
-            demo::run(&up, &signals, length)
-        } else {
-            signals.wait(None);
-            Ok(true)
         };
+        let up = crate::up::Up::start_unless(options, || signals.wait(Some(Instant::now())))?;
+        let told = ready_line(&up, begun).and_then(|()| {
+            notify(State::Ready);
+            if self.demo {
+                let length = self.seconds.map(Duration::from_secs);
+                demo::run(&up, &signals, length)
+            } else {
+                signals.wait(None);
+                Ok(true)
+            }
+        });
         notify(State::Stopping);
         up.stop();
         match told {
@@ -79,4 +73,16 @@ impl Up {
             Err(failure) => Err(failure),
         }
     }
+}
+
+fn ready_line(up: &crate::up::Up, begun: Instant) -> Result<(), Failure> {
+    let addresses = up.addresses();
+    print(&format!(
+        "ready in {} ms: agent {}, dns {}, report {}, admin {}\n",
+        begun.elapsed().as_millis(),
+        addresses.agent.display(),
+        addresses.dns,
+        addresses.report,
+        addresses.admin
+    ))
 }

@@ -1,6 +1,6 @@
 //! `lars up`: one process, one folder, one line when it is ready.
 
-use crate::lars::{Running, addresses, eventually, good, http, path, run};
+use crate::lars::{Running, addresses, command, eventually, good, http, path, run};
 use std::time::Duration;
 
 #[test]
@@ -98,6 +98,43 @@ fn port_that_is_taken_is_named() {
     let (code, _, stderr) = run(&["up", "--port", &port.to_string(), "--data", path(folder.path())]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains(&format!("127.0.0.1:{port}")), "{stderr}");
+}
+
+#[test]
+fn folder_with_too_long_a_path_is_refused_as_such() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = folder.path().join("x".repeat(100));
+    let (code, _, stderr) = run(&["up", "--port", "0", "--data", path(&long)]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(
+        stderr.contains("too long") && stderr.contains("--data"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn wrong_port_is_refused_before_anything_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let (code, _, stderr) = run(&["up", "--port", "65534", "--data", path(&data)]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("--port 65534") && !data.exists(), "{stderr}");
+}
+
+#[test]
+fn up_that_cannot_say_ready_leaves_no_addresses_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("a full device");
+    let status = command(&["up", "--port", "0", "--data", path(folder.path())])
+        .stdout(full)
+        .status()
+        .expect("runs");
+    assert_eq!(status.code(), Some(1));
+    assert!(!folder.path().join("addresses.json").exists());
+    assert!(!folder.path().join("agent.sock").exists());
 }
 
 #[test]
