@@ -1,9 +1,12 @@
 //! The `lars` command: what can be said, and which file does it. One file a subcommand.
 
+mod at_store;
 mod check;
+mod migrate;
 mod pick;
 mod report_call;
 mod route;
+mod route_check;
 mod service;
 mod status;
 mod table;
@@ -34,7 +37,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run everything in one process on loopback, with the embedded store
+    /// Run everything in one process on loopback, with the embedded store or a MySQL database
     Up(up::Up),
     /// Run the agent: answers callers on this host
     Agent(service::Service),
@@ -44,6 +47,8 @@ enum Command {
     Report(service::Service),
     /// Check a configuration file
     Check(check::Check),
+    /// Bring a MySQL database to the newest schema
+    Migrate(migrate::Migrate),
     /// List and change routes
     Route(route::Route),
     /// Ask the agent for a node of a module
@@ -80,6 +85,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dns(command) => command.run(service::Kind::Dns),
         Command::Report(command) => command.run(service::Kind::Report),
         Command::Check(command) => command.run(),
+        Command::Migrate(command) => command.run(),
         Command::Route(command) => command.run(),
         Command::Pick(command) => command.run(),
         Command::ReportCall(command) => command.run(),

@@ -16,6 +16,7 @@ use lars_store::{AnyStore, StoreConfig, StoreError};
 use lars_wire::admin::{Edited, Reason, Refusal, bounded_text};
 use lars_wire::{Message, codec};
 use outbox::Outbox;
+use std::cell::Cell;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -27,6 +28,8 @@ const CORES_MAX_DELAY: Duration = Duration::from_secs(1);
 /// Waits between tries to reach a store that is away: doubled from the first to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// How long a store may let dns wait that was told to stop.
+const STOP_MAX: Duration = Duration::from_secs(1);
 /// How often old change rows are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often mail for a core with a full queue is tried again.
@@ -83,22 +86,33 @@ impl Control {
 
     /// Runs until it is told to stop.
     pub(crate) async fn run(mut self) {
+        let (_, nobody) = mpsc::unbounded_channel();
+        let mut words = std::mem::replace(&mut self.parts.words, nobody);
+        let mut heard = Vec::new();
         loop {
             let now = Instant::now();
             self.outbox.retry();
             self.answer_overdue(now);
             if now >= self.next_look {
-                self.look(now).await;
+                if unless_stopped(self.look(now), &mut words, &mut heard).await {
+                    return;
+                }
+                heard.drain(..).for_each(|settled| self.settled(settled));
             }
             let wake = tokio::time::sleep_until(self.wake(now).into());
             tokio::select! {
                 biased;
-                word = self.parts.words.recv() => match word {
+                word = words.recv() => match word {
                     Some(Word::Settled(settled)) => self.settled(settled),
                     Some(Word::Stop) | None => return,
                 },
                 request = self.parts.edits.recv() => match request {
-                    Some(request) => self.edit(request).await,
+                    Some(request) => {
+                        if unless_stopped(self.edit(request), &mut words, &mut heard).await {
+                            return;
+                        }
+                        heard.drain(..).for_each(|settled| self.settled(settled));
+                    }
                     None => return,
                 },
                 () = wake => {}
@@ -200,10 +214,15 @@ impl Control {
         };
         counts.control.modules_held.set(held);
         let version = self.keeper.version();
+        // A database may have been migrated meanwhile.
+        let name = self.store.as_ref().map(AnyStore::describe);
         let mut is_news = false;
         counts.tell_store(|sight| {
             sight.error.clear();
             sight.version = version;
+            if let Some(name) = name {
+                sight.name = name;
+            }
             is_news = sight.held != told;
             sight.held.clone_from(&told);
         });
@@ -355,6 +374,28 @@ impl Control {
                 close,
             },
         );
+    }
+}
+
+/// Does some work with the store; whether dns was told to stop meanwhile. A store that does not answer keeps nobody
+/// from stopping. What cores say of edits in between is gathered in `heard`.
+async fn unless_stopped(
+    work: impl Future<Output = ()>,
+    words: &mut mpsc::UnboundedReceiver<Word>,
+    heard: &mut Vec<Settled>,
+) -> bool {
+    let is_told = Cell::new(false);
+    let overdue = async {
+        while let Some(Word::Settled(settled)) = words.recv().await {
+            heard.push(settled);
+        }
+        is_told.set(true);
+        tokio::time::sleep(STOP_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        () = work => is_told.get(),
+        () = overdue => true,
     }
 }
 

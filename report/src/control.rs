@@ -14,6 +14,7 @@ use crate::stats::ControlCounts;
 use crate::status::StoreState;
 use lars_pool::mail::Mailer;
 use lars_store::{CallBatch, CallStore, StoreConfig, Stored};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc};
@@ -24,6 +25,8 @@ const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 /// Acknowledgements idle for so long are forgotten: far longer than a spool is kept (three days).
 const ACK_IDLE_S: u64 = 7 * 24 * 3_600;
 const DAY_MINUTES: u64 = 24 * 60;
+/// How long a store may let report wait that was told to stop: twice this and the rest are within 1.5 s.
+const STOP_MAX: Duration = Duration::from_millis(600);
 
 /// What the control thread is made of.
 pub(crate) struct ControlParts {
@@ -78,12 +81,46 @@ pub(crate) async fn run(parts: ControlParts, opened: impl FnOnce(Opened)) {
         prune_at: Instant::now(),
     };
     while !control.wait(&parts.stop).await {
-        control.work().await;
+        match work_or_stop(&mut control, &parts.stop).await {
+            Stopping::Not => {}
+            Stopping::Now => break,
+            // What was stored but not acknowledged will be sent again and known again.
+            Stopping::InTheMiddle => return,
+        }
     }
     // What has arrived is stored if the store takes it; if not, the agents keep it.
     control.take_arrivals();
-    while control.store_some().await {}
+    let rest = async { while control.store_some().await {} };
+    let stored = tokio::time::timeout(STOP_MAX, rest).await;
+    if stored.is_err() {
+        tracing::warn!("the store did not answer in time to stop; agents keep what was not acknowledged");
+    }
     control.courier.send();
+}
+
+/// What became of one turn of work.
+enum Stopping {
+    /// It was done.
+    Not,
+    /// It was done, and meanwhile report was told to stop.
+    Now,
+    /// Report was told to stop, and the store let it wait for too long.
+    InTheMiddle,
+}
+
+/// Works; but a store that does not answer keeps nobody from stopping.
+async fn work_or_stop(control: &mut Control, stop: &Notify) -> Stopping {
+    let is_told = Cell::new(false);
+    let overdue = async {
+        stop.notified().await;
+        is_told.set(true);
+        tokio::time::sleep(STOP_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        () = control.work() => if is_told.get() { Stopping::Now } else { Stopping::Not },
+        () = overdue => Stopping::InTheMiddle,
+    }
 }
 
 impl Control {

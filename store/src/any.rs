@@ -2,6 +2,7 @@
 
 use crate::calls::{CallBatch, CallStatus, CallStore, HistoryRow, Stored};
 use crate::error::StoreError;
+use crate::mysql::{self, MysqlStore};
 use crate::routes::{EditDone, Observation, RouteStore, Rows};
 use crate::sqlite::SqliteStore;
 use lars_wire::ModuleId;
@@ -15,12 +16,17 @@ use std::path::PathBuf;
 pub struct StoreConfig {
     /// The embedded store's file; made where there is none. Default `lars-data/lars.sqlite`.
     pub sqlite_path: PathBuf,
+    /// The MySQL or MariaDB database that is used instead, `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, with
+    /// `?socket=PATH` for a Unix socket; percent signs stand for what a URL cannot hold. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mysql_url: Option<String>,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             sqlite_path: PathBuf::from("lars-data/lars.sqlite"),
+            mysql_url: None,
         }
     }
 }
@@ -28,6 +34,9 @@ impl Default for StoreConfig {
 impl StoreConfig {
     /// Whether every key is in its range; names the first that is not.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(url) = &self.mysql_url {
+            mysql::check_url(url).map_err(|reason| format!("mysql_url: {reason}"))?;
+        }
         if self.sqlite_path.file_name().is_none() {
             return Err(format!(
                 "sqlite_path: '{}' names no file",
@@ -37,26 +46,30 @@ impl StoreConfig {
         Ok(())
     }
 
-    /// Which store it names, for people.
+    /// Which store it names, for people; without the password.
     pub fn describe(&self) -> String {
+        if let Some(url) = &self.mysql_url {
+            return format!("mysql {}", mysql::place_of(url));
+        }
         format!("sqlite {}", self.sqlite_path.display())
     }
 }
 
-/// Any store: the embedded one so far.
+/// Any store.
 pub enum AnyStore {
     /// The embedded SQLite file.
     Sqlite(SqliteStore),
+    /// A MySQL or MariaDB database.
+    Mysql(Box<MysqlStore>),
 }
 
 impl AnyStore {
     /// Connects to the store that `config` names. What the embedded one does, it does within the call.
-    #[expect(
-        clippy::unused_async,
-        reason = "the embedded store is at hand at once; one behind a network will not be"
-    )]
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         config.check().map_err(StoreError::Unfit)?;
+        if let Some(url) = &config.mysql_url {
+            return Ok(Self::Mysql(Box::new(MysqlStore::open(url).await?)));
+        }
         SqliteStore::open(&config.sqlite_path).map(Self::Sqlite)
     }
 
@@ -64,6 +77,7 @@ impl AnyStore {
     pub fn describe(&self) -> String {
         match self {
             Self::Sqlite(store) => store.describe(),
+            Self::Mysql(store) => store.describe(),
         }
     }
 }
@@ -72,30 +86,35 @@ impl RouteStore for AnyStore {
     async fn observe(&mut self, changes_after: u64) -> Result<Observation, StoreError> {
         match self {
             Self::Sqlite(store) => store.observe(changes_after).await,
+            Self::Mysql(store) => store.observe(changes_after).await,
         }
     }
 
     async fn rows_of(&mut self, modules: &[ModuleId]) -> Result<Rows, StoreError> {
         match self {
             Self::Sqlite(store) => store.rows_of(modules).await,
+            Self::Mysql(store) => store.rows_of(modules).await,
         }
     }
 
     async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
         match self {
             Self::Sqlite(store) => store.rows_after(after, rows_max).await,
+            Self::Mysql(store) => store.rows_after(after, rows_max).await,
         }
     }
 
     async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
         match self {
             Self::Sqlite(store) => store.edit(edits).await,
+            Self::Mysql(store) => store.edit(edits).await,
         }
     }
 
     async fn prune_changes(&mut self) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(store) => store.prune_changes().await,
+            Self::Mysql(store) => store.prune_changes().await,
         }
     }
 }
@@ -104,12 +123,14 @@ impl CallStore for AnyStore {
     async fn store(&mut self, batches: &[CallBatch]) -> Result<Vec<Stored>, StoreError> {
         match self {
             Self::Sqlite(store) => store.store(batches).await,
+            Self::Mysql(store) => store.store(batches).await,
         }
     }
 
     async fn call_status(&mut self, module: Option<ModuleId>) -> Result<Vec<CallStatus>, StoreError> {
         match self {
             Self::Sqlite(store) => store.call_status(module).await,
+            Self::Mysql(store) => store.call_status(module).await,
         }
     }
 
@@ -120,12 +141,14 @@ impl CallStore for AnyStore {
     ) -> Result<Vec<HistoryRow>, StoreError> {
         match self {
             Self::Sqlite(store) => store.history(module, minute_first).await,
+            Self::Mysql(store) => store.history(module, minute_first).await,
         }
     }
 
     async fn prune(&mut self, minute_first: u64, ack_idle_s: u64) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(store) => store.prune(minute_first, ack_idle_s).await,
+            Self::Mysql(store) => store.prune(minute_first, ack_idle_s).await,
         }
     }
 }

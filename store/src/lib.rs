@@ -1,8 +1,8 @@
-//! Where routes and call records are kept: traits, and the embedded SQLite file behind them. The schema stands here
-//! once, for every database.
+//! Where routes and call records are kept: traits, and behind them the embedded SQLite file or a MySQL database. The
+//! schema of both stands here, and nowhere else.
 //!
 //! Read in this order: [`routes`] (what dns needs), [`calls`] (what report needs), [`sqlite`] (the embedded store),
-//! [`any`] (the store that a configuration names).
+//! [`mysql`] (the database of an existing installation), [`any`] (the store that a configuration names).
 #![forbid(unsafe_code)]
 
 pub mod any;
@@ -10,6 +10,9 @@ pub mod calls;
 mod error;
 mod fold;
 mod judge;
+#[cfg(feature = "mariadb")]
+pub mod mariadb;
+pub mod mysql;
 pub mod routes;
 mod schema;
 pub mod sqlite;
@@ -17,5 +20,6 @@ pub mod sqlite;
 pub use any::{AnyStore, StoreConfig};
 pub use calls::{CallBatch, CallRecord, CallStatus, CallStore, HistoryRow, Stored};
 pub use error::StoreError;
+pub use mysql::MysqlStore;
 pub use routes::{BadRow, ChangeRow, EditDone, Observation, RouteRecord, RouteStore, Rows};
 pub use sqlite::SqliteStore;

@@ -4,7 +4,8 @@
 //! observation is compared as a whole and the difference against the catalog decides.
 
 use crate::error::StoreError;
-use lars_wire::admin::RouteEdit;
+use lars_wire::admin::{RouteEdit, RouteRow};
+use lars_wire::bounds::{WEIGHT_MAX, ZONE_BYTES_MAX};
 use lars_wire::{ModuleId, NodeAddr, NodeState};
 use std::sync::Arc;
 
@@ -103,4 +104,26 @@ pub trait RouteStore {
 
     /// Deletes change rows older than an hour, by the version in them; returns how many.
     fn prune_changes(&mut self) -> impl Future<Output = Result<u64, StoreError>>;
+}
+
+/// A put must make a row that can be served.
+pub(crate) fn check_put(row: &RouteRow) -> Result<(), String> {
+    let (module, node) = (row.module, row.node);
+    if !node.is_callable() {
+        return Err(format!(
+            "{node} of module {module} is no node: neither address nor port may be 0"
+        ));
+    }
+    if !(1..=WEIGHT_MAX).contains(&row.weight) {
+        return Err(format!(
+            "weight {} of {node} in module {module} is outside 1 to {WEIGHT_MAX}",
+            row.weight
+        ));
+    }
+    if row.zone.len() > ZONE_BYTES_MAX {
+        return Err(format!(
+            "the zone of {node} in module {module} is longer than {ZONE_BYTES_MAX} bytes"
+        ));
+    }
+    Ok(())
 }

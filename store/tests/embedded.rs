@@ -23,6 +23,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn open(path: &Path) -> Result<AnyStore, StoreError> {
     wait(AnyStore::open(&StoreConfig {
         sqlite_path: path.to_owned(),
+        ..StoreConfig::default()
     }))
 }
 

@@ -1,6 +1,7 @@
 //! `lars route`: the routes as dns has them, and changes to them. A change is published when the command returns.
 
 use super::print;
+use super::route_check::RouteCheck;
 use super::table::table;
 use crate::find::Find;
 use crate::outcome::{Code, Failure};
@@ -30,6 +31,8 @@ enum Action {
     Import(Import),
     /// Write every node as JSON
     Export(Export),
+    /// List every row of the store that cannot be served, and why; exit code 1 when there is one
+    Check(RouteCheck),
 }
 
 #[derive(Args, Debug)]
@@ -143,6 +146,7 @@ impl Route {
             Action::Remove(remove) => remove.run(),
             Action::Import(import) => import.run(),
             Action::Export(export) => export.run(),
+            Action::Check(check) => check.run(),
         }
     }
 }

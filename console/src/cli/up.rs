@@ -23,6 +23,9 @@ pub(super) struct Up {
     /// Configuration file: cores, bounds, policies (listeners, paths and links are those of `up`)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Keep routes and counts in this database instead: mysql://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(long, value_name = "URL", env = "LARS_MYSQL", hide_env_values = true)]
+    mysql: Option<String>,
     /// Start nodes and callers too and tell what Lars does for them
     #[arg(long)]
     demo: bool,
@@ -35,10 +38,13 @@ impl Up {
     pub(super) fn run(self) -> Result<(), Failure> {
         crate::logging::start("warn");
         let begun = Instant::now();
-        let config = match &self.config {
+        let mut config = match &self.config {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
+        if self.mysql.is_some() {
+            config.store.mysql_url = self.mysql;
+        }
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
         let options = UpOptions {
             data: crate::find::data_folder(self.data),

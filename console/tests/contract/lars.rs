@@ -19,6 +19,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
         "LARS_DNS",
         "LARS_REPORT",
         "LARS_LOG",
+        "LARS_MYSQL",
         "NOTIFY_SOCKET",
     ] {
         command.env_remove(variable);

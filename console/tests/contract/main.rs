@@ -2,6 +2,7 @@
 
 mod configuration;
 mod lars;
+mod mysql;
 mod services;
 mod tools;
 mod up;

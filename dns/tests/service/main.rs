@@ -3,6 +3,7 @@
 mod editing;
 mod foreign;
 mod hostile;
+mod mysql;
 mod peer;
 mod running;
 mod subscribing;

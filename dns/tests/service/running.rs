@@ -66,6 +66,7 @@ impl Store {
             &config,
             &StoreConfig {
                 sqlite_path: self.path(),
+                ..StoreConfig::default()
             },
         )
     }

@@ -86,6 +86,10 @@ impl Keeper {
         self.pause = BACKOFF_MIN;
         self.next_try = Instant::now();
         if self.state.is_up() {
+            // A database may have been migrated meanwhile.
+            if let Some(store) = &self.store {
+                self.state.named(store.describe());
+            }
             return;
         }
         if let Some(store) = &self.store {
@@ -138,6 +142,7 @@ mod tests {
     fn pauses_double_to_their_bound_and_start_anew_when_the_store_is_back() {
         let config = StoreConfig {
             sqlite_path: "/nowhere/lars.sqlite".into(),
+            ..StoreConfig::default()
         };
         let mut keeper = Keeper::new(config, Arc::default(), Arc::default());
         for expected_ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod hostile;
+mod mysql;
 mod peer;
 mod place;
 mod storage;

@@ -89,6 +89,20 @@ impl Peer {
         }
     }
 
+    /// From now on gives up after so long.
+    pub(crate) fn wait_at_most(&mut self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("a time-out");
+    }
+
+    /// Whether an acknowledgement comes in time.
+    pub(crate) fn hears(&mut self) -> bool {
+        let is_there = self.stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+        if is_there {
+            self.receive::<TallyAck>();
+        }
+        is_there
+    }
+
     /// Asserts that nothing comes for a while.
     pub(crate) fn hears_nothing(&mut self, time: Duration) {
         self.stream.set_read_timeout(Some(time)).expect("a time-out");

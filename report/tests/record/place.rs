@@ -23,6 +23,7 @@ impl Place {
     pub(crate) fn store(&self) -> StoreConfig {
         StoreConfig {
             sqlite_path: self.folder.path().join("lars.sqlite"),
+            ..StoreConfig::default()
         }
     }
 

@@ -4,9 +4,9 @@
 use super::{bound, unsigned};
 use crate::error::StoreError;
 use crate::judge::state_text;
-use crate::routes::EditDone;
+use crate::routes::{EditDone, check_put};
 use lars_wire::admin::{RouteEdit, RouteRow};
-use lars_wire::bounds::{NODES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
+use lars_wire::bounds::NODES_MAX;
 use lars_wire::{ModuleId, NodeAddr};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub(super) fn apply(
         let module = edit.module();
         match edit {
             RouteEdit::Put(row) => {
-                check(row).map_err(StoreError::Refused)?;
+                check_put(row).map_err(StoreError::Refused)?;
                 match put(connection, row)? {
                     Put::Same => continue,
                     Put::Changed => {}
@@ -158,26 +158,4 @@ fn columns(node: NodeAddr) -> (u32, Option<[u8; 16]>) {
         Some(number) => (number, None),
         None => (0, Some(node.octets())),
     }
-}
-
-/// A put must make a row that can be served.
-fn check(row: &RouteRow) -> Result<(), String> {
-    let (module, node) = (row.module, row.node);
-    if !node.is_callable() {
-        return Err(format!(
-            "{node} of module {module} is no node: neither address nor port may be 0"
-        ));
-    }
-    if !(1..=WEIGHT_MAX).contains(&row.weight) {
-        return Err(format!(
-            "weight {} of {node} in module {module} is outside 1 to {WEIGHT_MAX}",
-            row.weight
-        ));
-    }
-    if row.zone.len() > ZONE_BYTES_MAX {
-        return Err(format!(
-            "the zone of {node} in module {module} is longer than {ZONE_BYTES_MAX} bytes"
-        ));
-    }
-    Ok(())
 }

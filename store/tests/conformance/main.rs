@@ -3,11 +3,14 @@
 
 mod calls;
 mod edits;
+mod mysql;
+mod mysql_only;
 mod place;
 mod routes;
 mod sharing;
 mod sqlite;
 
+use mysql::MysqlPlace;
 use place::Place;
 use sqlite::SqlitePlace;
 
@@ -81,4 +84,8 @@ macro_rules! all_sentences {
 
 mod on_sqlite {
     all_sentences!(crate::SqlitePlace);
+}
+
+mod on_mysql {
+    all_sentences!(crate::MysqlPlace);
 }

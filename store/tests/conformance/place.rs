@@ -20,6 +20,9 @@ pub(crate) trait Place: Sync {
     /// What another program does, on a connection of its own.
     async fn foreign(&self, sql: &str);
 
+    /// Makes columns so wide that they take what the sentences write that no Lars would.
+    async fn widen(&self) {}
+
     /// Another program that has begun to write and does not end.
     async fn hold(&self) -> Self::Held;
 }

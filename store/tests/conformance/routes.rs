@@ -108,6 +108,7 @@ pub(crate) async fn change_rows_that_commit_out_of_order_are_seen_by_look_back<P
 }
 
 pub(crate) async fn change_row_that_names_no_module_is_left_out<P: Place>(place: P) {
+    place.widen().await;
     place
         .foreign(
             "INSERT INTO RouteChange (modid, cmdid, version) VALUES (4294967296, 1, 5);
@@ -177,6 +178,7 @@ pub(crate) async fn rows_of_reads_the_asked_modules_whole<P: Place>(place: P) {
 }
 
 pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
+    place.widen().await;
     place
         .foreign(
             "INSERT INTO RouteData (modid, cmdid, serverip, serverport, weight, zone, state, serverip6) VALUES

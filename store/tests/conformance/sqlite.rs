@@ -34,6 +34,7 @@ impl Place for SqlitePlace {
     async fn open(&self) -> AnyStore {
         let config = StoreConfig {
             sqlite_path: self.path(),
+            ..StoreConfig::default()
         };
         AnyStore::open(&config).await.expect("the store opens")
     }

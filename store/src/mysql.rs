@@ -1,0 +1,313 @@
+//! The store of an existing installation: MySQL or MariaDB, one connection, made anew when it is lost. The two traits'
+//! bodies stand beside it in `mysql/`.
+//!
+//! Every call has a deadline. A call that misses it costs the connection, since nobody can tell what of it the
+//! database has done; a transaction that was not committed is then rolled back by the database.
+
+mod calls;
+mod edit;
+mod layout;
+pub mod migrate;
+mod routes;
+
+use crate::error::StoreError;
+use layout::Layout;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder, ServerError};
+use std::future::Future;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long connecting may take.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// How long one call may take: a transaction of ours takes milliseconds, reading a page of a large table tens of them.
+const CALL_MAX: Duration = Duration::from_secs(10);
+/// How long a statement waits for a lock, in seconds, before the database gives up (error 1205): it is tried again.
+const LOCK_WAIT_S: u32 = 1;
+/// Prepared statements kept; there are fewer different ones in this crate.
+const STATEMENTS_MAX: usize = 64;
+/// A transaction that the database ended for another's sake is tried again within this time of its first beginning: a
+/// deadlock many times, a lock that was waited for in vain not at all. Then the store is away, and whoever called it
+/// keeps what he has and comes again; he must be able to stop meanwhile.
+const AGAIN_WITHIN: Duration = Duration::from_millis(900);
+/// A database without what `lars migrate` adds is looked at again after this time: it may have been migrated meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// One connection to the database.
+pub struct MysqlStore {
+    opts: Opts,
+    place: String,
+    connection: Option<Connection>,
+    size: routes::SizeSeen,
+}
+
+/// A living connection and what was found behind it.
+struct Connection {
+    conn: Conn,
+    layout: Layout,
+    opened: Instant,
+}
+
+impl MysqlStore {
+    /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` (`?socket=PATH` for a Unix socket) and looks at its
+    /// tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] where the URL is none, the account may not what it must, or tables are missing (the text
+    /// says what would mend it); [`StoreError::Away`] where nobody answers.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let opts = options(url).map_err(StoreError::Unfit)?;
+        let place = place(&opts);
+        let mut store = Self {
+            opts,
+            place,
+            connection: None,
+            size: routes::SizeSeen::default(),
+        };
+        store.connection = Some(store.take().await?);
+        Ok(store)
+    }
+
+    /// Where the store is and what it is, for status.
+    pub fn describe(&self) -> String {
+        let found = self
+            .connection
+            .as_ref()
+            .map_or_else(|| "away".to_owned(), |found| found.layout.describe());
+        format!("mysql {}, {found}", self.place)
+    }
+
+    /// Whether history can be kept: only where the database was migrated.
+    pub fn has_history(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|found| found.layout.has_history())
+    }
+
+    /// The connection, made where there is none. Taken out, so that a call that is dropped in its middle takes the
+    /// connection with it.
+    async fn take(&mut self) -> Result<Connection, StoreError> {
+        if let Some(connection) = self.connection.take()
+            && !connection.is_to_be_looked_at_again()
+        {
+            return Ok(connection);
+        }
+        let opened = within(CONNECT_MAX, "connecting", Connection::open(&self.opts)).await;
+        opened.map_err(|error| self.named(error))
+    }
+
+    /// Runs one call on the connection, within its deadline. What fails costs the connection unless the database
+    /// itself said no; what it ended for another's sake is tried again while there is time.
+    async fn call<T>(
+        &mut self,
+        what: &'static str,
+        mut call: impl AsyncFnMut(&mut Connection) -> Result<T, CallError>,
+    ) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        loop {
+            let mut connection = self.take().await?;
+            let error = match within(CALL_MAX, what, call(&mut connection)).await {
+                Ok(value) => {
+                    self.connection = Some(connection);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if matches!(error, CallError::Refused(_) | CallError::Again(_)) {
+                // A transaction that the failed call began ends here; a connection that cannot do that is no good.
+                let ended = within(CONNECT_MAX, "rolling back", connection.roll_back()).await;
+                self.connection = ended.is_ok().then_some(connection);
+            }
+            if !matches!(error, CallError::Again(_)) || begun.elapsed() >= AGAIN_WITHIN {
+                return Err(self.named(error));
+            }
+        }
+    }
+
+    fn named(&self, error: CallError) -> StoreError {
+        let place = &self.place;
+        match error {
+            CallError::Refused(text) => StoreError::Refused(text),
+            CallError::Unfit(text) => StoreError::Unfit(format!("{place}: {text}")),
+            CallError::Away(text) | CallError::Again(text) => StoreError::Away(format!("{place}: {text}")),
+        }
+    }
+}
+
+impl Connection {
+    async fn open(opts: &Opts) -> Result<Self, CallError> {
+        let mut conn = Conn::new(opts.clone()).await?;
+        let layout = Layout::read(&mut conn).await?;
+        Ok(Self {
+            conn,
+            layout,
+            opened: Instant::now(),
+        })
+    }
+
+    fn is_to_be_looked_at_again(&self) -> bool {
+        !self.layout.has_history() && self.opened.elapsed() > LOOK_AGAIN
+    }
+
+    async fn begin(&mut self) -> Result<(), CallError> {
+        Ok(self.conn.query_drop("START TRANSACTION").await?)
+    }
+
+    /// Everything read until the commit is of one moment.
+    async fn begin_snapshot(&mut self) -> Result<(), CallError> {
+        Ok(self
+            .conn
+            .query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            .await?)
+    }
+
+    async fn commit(&mut self) -> Result<(), CallError> {
+        Ok(self.conn.query_drop("COMMIT").await?)
+    }
+
+    async fn roll_back(&mut self) -> Result<(), CallError> {
+        Ok(self.conn.query_drop("ROLLBACK").await?)
+    }
+}
+
+/// Why a call failed, by what is to be done.
+#[derive(Debug)]
+enum CallError {
+    /// The request cannot be done; the connection is well.
+    Refused(String),
+    /// The database ended the transaction for another's sake: the same may pass now.
+    Again(String),
+    /// The database cannot be reached, or is not able to now.
+    Away(String),
+    /// It refuses and will again.
+    Unfit(String),
+}
+
+impl From<mysql_async::Error> for CallError {
+    fn from(error: mysql_async::Error) -> Self {
+        match error {
+            mysql_async::Error::Server(error) => server(&error),
+            mysql_async::Error::Url(error) => Self::Unfit(error.to_string()),
+            other => Self::Away(other.to_string()),
+        }
+    }
+}
+
+/// What the database's own error numbers mean (MariaDB and MySQL share them).
+fn server(error: &ServerError) -> CallError {
+    let text = format!("{} (error {})", error.message, error.code);
+    match error.code {
+        // Deadlock; lock wait time-out; a row that another has just made too; a changed row under a consistent read
+        // (Galera, TiDB).
+        1213 | 1205 | 1020 | 1062 | 8002 | 9007 => CallError::Again(text),
+        // Access denied, in its four forms; no such database, table, column; no privilege.
+        1044 | 1045 | 1142 | 1143 | 1227 | 1049 | 1146 | 1054 | 1370 => CallError::Unfit(text),
+        // What does not fit its column: out of range, no number, no such text, too long.
+        1264 | 1366 | 1292 | 1406 => CallError::Refused(text),
+        // Too many connections, shutting down, read only, out of disk, a statement or query time-out, lost in the
+        // middle, a node of a cluster that is not ready.
+        _ => CallError::Away(text),
+    }
+}
+
+/// Ends `work` after `time`.
+async fn within<T>(
+    time: Duration,
+    what: &'static str,
+    work: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(time, work).await {
+        Ok(done) => done,
+        Err(_) => Err(CallError::Away(format!(
+            "{what} took longer than {} s",
+            time.as_secs()
+        ))),
+    }
+}
+
+/// Whether a URL names a database; says what is wrong with it.
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    options(url).map(drop)
+}
+
+/// Where a URL leads, without the password.
+pub(crate) fn place_of(url: &str) -> String {
+    options(url).map_or_else(|_| "nowhere".to_owned(), |opts| place(&opts))
+}
+
+fn options(url: &str) -> Result<Opts, String> {
+    let example = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE";
+    let opts = Opts::from_url(url).map_err(|error| format!("{error}; {example}"))?;
+    if opts.db_name().is_none_or(str::is_empty) {
+        return Err(format!("it names no database; {example}"));
+    }
+    let local = opts.socket().is_some();
+    let setup = vec![
+        format!("SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}"),
+        // What does not fit a column is an error and never cut; a number stays a number whatever the server's default.
+        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'".to_owned(),
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
+    ];
+    let builder = OptsBuilder::from_opts(opts)
+        .setup(setup)
+        .stmt_cache_size(STATEMENTS_MAX)
+        .tcp_nodelay(true)
+        // An update counts the rows that it found, also where they stood so already.
+        .client_found_rows(true)
+        // A Unix socket only where the URL names it: the server's own notion of it may be another container's.
+        .prefer_socket(local);
+    Ok(Opts::from(builder))
+}
+
+/// Where the database is, without the password.
+fn place(opts: &Opts) -> String {
+    let database = opts.db_name().unwrap_or_default();
+    match opts.socket() {
+        Some(socket) => format!("{socket}/{database}"),
+        None => format!("{}:{}/{database}", opts.ip_or_hostname(), opts.tcp_port()),
+    }
+}
+
+/// The Unix time in seconds.
+fn unix_now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn place_says_where_and_never_the_password() {
+        let opts = options("mysql://lars:secret@db.example:3307/dnsserver").expect("a URL");
+        assert_eq!(place(&opts), "db.example:3307/dnsserver");
+        let opts = options("mysql://root@localhost/lars?socket=/tmp/m.sock").expect("a URL");
+        assert_eq!(place(&opts), "/tmp/m.sock/lars");
+    }
+
+    #[test]
+    fn url_without_database_is_refused_with_an_example() {
+        for url in ["mysql://root@localhost", "postgres://x/y", "nonsense"] {
+            let error = options(url).expect_err(url);
+            assert!(
+                error.contains("mysql://USER:PASSWORD@HOST:PORT/DATABASE"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn lost_lock_is_tried_again_and_missing_right_is_not() {
+        let error = |code| {
+            server(&ServerError {
+                code,
+                message: "m".into(),
+                state: "s".into(),
+            })
+        };
+        assert!(matches!(error(1213), CallError::Again(_)));
+        assert!(matches!(error(1142), CallError::Unfit(_)));
+        assert!(matches!(error(1290), CallError::Away(_)));
+    }
+}

@@ -1,0 +1,323 @@
+//! Call records in the database: many rows a statement, each batch with its acknowledgement in one transaction.
+
+use super::routes::{integer, unsigned_ip};
+use super::{CallError, Connection, MysqlStore, unix_now_s};
+use crate::calls::{CallBatch, CallStatus, CallStore, HistoryRow, PRUNE_ROWS_MAX, Stored};
+use crate::error::StoreError;
+use crate::fold::Fold;
+use lars_wire::{ModuleId, NodeAddr};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Row, Value};
+
+/// Rows of one statement: beyond this a statement gets no cheaper a row. Fewer rows are written in statements of the
+/// next smaller sizes, so that a handful of prepared statements serves every number.
+const ROWS_A_STATEMENT: [usize; 4] = [1_000, 100, 10, 1];
+/// Largest number of a signed column of 64 bits.
+const SUM_MAX: u64 = i64::MAX as u64;
+
+impl CallStore for MysqlStore {
+    async fn store(&mut self, batches: &[CallBatch]) -> Result<Vec<Stored>, StoreError> {
+        let now_s = unix_now_s();
+        self.call("storing calls", async |db| {
+            db.begin().await?;
+            let stored = write(db, batches, now_s).await?;
+            db.commit().await?;
+            Ok(stored)
+        })
+        .await
+    }
+
+    async fn call_status(&mut self, module: Option<ModuleId>) -> Result<Vec<CallStatus>, StoreError> {
+        self.call("reading call status", async |db| {
+            db.begin_snapshot().await?;
+            let mut status = read_status(db, "ServerCallStatus", module).await?;
+            if db.layout.has_history() {
+                status.extend(read_status(db, "lars_call_status6", module).await?);
+            }
+            db.commit().await?;
+            status.sort_by_key(|row| (row.module, row.node, row.caller));
+            Ok(status)
+        })
+        .await
+    }
+
+    async fn history(
+        &mut self,
+        module: Option<ModuleId>,
+        minute_first: u64,
+    ) -> Result<Vec<HistoryRow>, StoreError> {
+        self.call("reading history", async |db| {
+            if !db.layout.has_history() {
+                return Ok(Vec::new());
+            }
+            let (of_module, keys) = condition(module);
+            let statement = format!(
+                "SELECT modid, cmdid, ip, port, minute, ok, failed, timed_out, cancelled, latency_sum_us, latency_max_us
+                 FROM lars_history WHERE minute >= ?{of_module} ORDER BY modid, cmdid, ip, port, minute"
+            );
+            let keys: Vec<Value> = [Value::from(minute_first)].into_iter().chain(keys).collect();
+            let rows: Vec<Row> = db.conn.exec(statement, keys).await?;
+            Ok(rows.iter().filter_map(history_row).collect())
+        })
+        .await
+    }
+
+    async fn prune(&mut self, minute_first: u64, ack_idle_s: u64) -> Result<u64, StoreError> {
+        let ack_ts_first = unix_now_s().saturating_sub(ack_idle_s);
+        self.call("pruning", async |db| {
+            if !db.layout.has_history() {
+                return Ok(0);
+            }
+            db.conn
+                .exec_drop(
+                    "DELETE FROM lars_history WHERE minute < ? ORDER BY minute LIMIT ?",
+                    (minute_first, PRUNE_ROWS_MAX),
+                )
+                .await?;
+            let history = db.conn.affected_rows();
+            db.conn
+                .exec_drop(
+                    "DELETE FROM lars_ack WHERE stored_ts < ? ORDER BY stored_ts LIMIT ?",
+                    (ack_ts_first, PRUNE_ROWS_MAX),
+                )
+                .await?;
+            Ok(history + db.conn.affected_rows())
+        })
+        .await
+    }
+}
+
+async fn write(db: &mut Connection, batches: &[CallBatch], now_s: u64) -> Result<Vec<Stored>, CallError> {
+    let mut fold = Fold::default();
+    let mut stored = Vec::with_capacity(batches.len());
+    for batch in batches {
+        // Without a table for acknowledgements nothing can be told apart; a window written twice is the same window.
+        let outcome = if db.layout.has_history() {
+            acknowledge(db, batch, now_s).await?
+        } else {
+            Stored::Now(batch.sequence)
+        };
+        if matches!(outcome, Stored::Now(_)) {
+            fold.add(batch);
+        }
+        stored.push(outcome);
+    }
+    if db.layout.has_history() {
+        write_history(db, &fold).await?;
+    }
+    write_status(db, &fold).await?;
+    Ok(stored)
+}
+
+/// Moves the incarnation's sequence on by this batch, or says why not.
+async fn acknowledge(db: &mut Connection, batch: &CallBatch, now_s: u64) -> Result<Stored, CallError> {
+    let (incarnation, sequence) = (&batch.incarnation[..], batch.sequence);
+    db.conn
+        .exec_drop(
+            "UPDATE lars_ack SET seq = ?, stored_ts = ? WHERE incarnation = ? AND seq = ?",
+            (sequence, now_s, incarnation, sequence.wrapping_sub(1)),
+        )
+        .await?;
+    if db.conn.affected_rows() == 1 {
+        return Ok(Stored::Now(sequence));
+    }
+    // Read locked: a snapshot may be older than what another replica has just stored.
+    let newest: Option<Value> = db
+        .conn
+        .exec_first(
+            "SELECT seq FROM lars_ack WHERE incarnation = ? FOR UPDATE",
+            (incarnation,),
+        )
+        .await?;
+    let newest = newest.map(|newest| {
+        integer(Some(&newest))
+            .and_then(|seq| u64::try_from(seq).ok())
+            .unwrap_or(0)
+    });
+    match newest {
+        Some(newest) if newest >= sequence => Ok(Stored::Before(newest)),
+        Some(newest) => Ok(Stored::Gap(newest)),
+        None => {
+            db.conn
+                .exec_drop(
+                    "INSERT INTO lars_ack (incarnation, seq, stored_ts) VALUES (?, ?, ?)",
+                    (incarnation, sequence, now_s),
+                )
+                .await?;
+            Ok(Stored::Now(sequence))
+        }
+    }
+}
+
+/// One statement for many rows: `head VALUES (?, ..), (?, ..) tail`, in as few statements as the sizes allow.
+async fn write_rows(
+    db: &mut Connection,
+    head: &str,
+    tail: &str,
+    columns: usize,
+    rows: Vec<Vec<Value>>,
+) -> Result<(), CallError> {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    let mut rows = rows.into_iter();
+    while rows.len() > 0 {
+        let size = ROWS_A_STATEMENT
+            .into_iter()
+            .find(|size| *size <= rows.len())
+            .unwrap_or(1);
+        let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
+        let statement = format!("{head} VALUES {} {tail}", vec![row.as_str(); size].join(", "));
+        db.conn.exec_drop(statement, values).await?;
+    }
+    Ok(())
+}
+
+async fn write_history(db: &mut Connection, fold: &Fold) -> Result<(), CallError> {
+    let sum = |number: u64| Value::from(number.min(SUM_MAX));
+    let rows = fold.history().map(|row| {
+        vec![
+            Value::from(row.minute),
+            Value::from(row.module.modid),
+            Value::from(row.module.cmdid),
+            Value::from(&row.node.octets()[..]),
+            Value::from(row.node.port()),
+            sum(row.ok),
+            sum(row.failed),
+            sum(row.timed_out),
+            sum(row.cancelled),
+            sum(row.latency_sum_us),
+            Value::from(row.latency_max_us),
+        ]
+    });
+    // A sum beyond 63 bits stays at the largest number: what is left of the room is added at most.
+    let add = |column: &str| format!("{column} = {column} + LEAST(VALUES({column}), {SUM_MAX} - {column})");
+    let sums = ["ok", "failed", "timed_out", "cancelled", "latency_sum_us"]
+        .map(add)
+        .join(", ");
+    let head = "INSERT INTO lars_history
+        (minute, modid, cmdid, ip, port, ok, failed, timed_out, cancelled, latency_sum_us, latency_max_us)";
+    let tail = format!(
+        "ON DUPLICATE KEY UPDATE {sums}, latency_max_us = GREATEST(latency_max_us, VALUES(latency_max_us))"
+    );
+    write_rows(db, head, &tail, 11, rows.collect()).await
+}
+
+async fn write_status(db: &mut Connection, fold: &Fold) -> Result<(), CallError> {
+    let kind = db.layout.status;
+    let (mut rows4, mut rows6) = (Vec::new(), Vec::new());
+    for row in fold.status() {
+        let overloaded = Value::from(if row.overloaded { "1" } else { "0" });
+        let ModuleId { modid, cmdid } = row.module;
+        let Some(ip) = row.node.ipv4_number() else {
+            rows6.push(vec![
+                Value::from(modid),
+                Value::from(cmdid),
+                Value::from(&row.node.octets()[..]),
+                Value::from(row.node.port()),
+                Value::from(row.caller),
+                Value::from(row.succ.min(u64::from(u32::MAX))),
+                Value::from(row.err.min(u64::from(u32::MAX))),
+                Value::from(row.ts.min(SUM_MAX)),
+                overloaded,
+            ]);
+            continue;
+        };
+        let (Some(modid), Some(cmdid), Some(port)) = (
+            kind.modid.exact(u64::from(modid)),
+            kind.cmdid.exact(u64::from(cmdid)),
+            kind.port.exact(u64::from(row.node.port())),
+        ) else {
+            // An old table has no room for this key: the rest must not wait for it.
+            continue;
+        };
+        rows4.push(vec![
+            modid,
+            cmdid,
+            kind.ip.address(ip),
+            port,
+            kind.caller.address(row.caller),
+            kind.succ.at_most(row.succ),
+            kind.err.at_most(row.err),
+            kind.ts.at_most(row.ts),
+            overloaded,
+        ]);
+    }
+    // The ts comes last: the assignments are made in order, and the others compare with the ts before.
+    let newer = |column: &str| format!("{column} = IF(VALUES(ts) >= ts, VALUES({column}), {column})");
+    let tail = format!(
+        "ON DUPLICATE KEY UPDATE {}",
+        ["succ_cnt", "err_cnt", "overload", "ts"].map(newer).join(", ")
+    );
+    let head = |table: &str| {
+        format!("INSERT INTO {table} (modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload)")
+    };
+    write_rows(db, &head("ServerCallStatus"), &tail, 9, rows4).await?;
+    if db.layout.has_history() {
+        write_rows(db, &head("lars_call_status6"), &tail, 9, rows6).await?;
+    }
+    Ok(())
+}
+
+async fn read_status(
+    db: &mut Connection,
+    table: &str,
+    module: Option<ModuleId>,
+) -> Result<Vec<CallStatus>, CallError> {
+    let (of_module, keys) = condition(module);
+    let statement = format!(
+        "SELECT modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload FROM {table} WHERE TRUE{of_module}"
+    );
+    let rows: Vec<Row> = db.conn.exec(statement, keys).await?;
+    Ok(rows.iter().filter_map(status_row).collect())
+}
+
+fn condition(module: Option<ModuleId>) -> (&'static str, Vec<Value>) {
+    match module {
+        Some(module) => (
+            " AND modid = ? AND cmdid = ?",
+            vec![module.modid.into(), module.cmdid.into()],
+        ),
+        None => ("", Vec::new()),
+    }
+}
+
+/// None for a row that another program wrote and that names no node.
+fn status_row(row: &Row) -> Option<CallStatus> {
+    let number = |place: usize| integer(row.as_ref(place)).and_then(|value| u64::try_from(value).ok());
+    let address = |place: usize| u32::try_from(unsigned_ip(integer(row.as_ref(place))?)).ok();
+    let key = |place: usize| u32::try_from(number(place)?).ok();
+    Some(CallStatus {
+        module: ModuleId::new(key(0)?, key(1)?),
+        node: node(row.as_ref(2)?, u16::try_from(number(3)?).ok()?)?,
+        caller: address(4)?,
+        succ: number(5)?,
+        err: number(6)?,
+        ts: number(7)?,
+        overloaded: matches!(row.as_ref(8), Some(Value::Bytes(text)) if text == b"1"),
+    })
+}
+
+fn history_row(row: &Row) -> Option<HistoryRow> {
+    let number = |place: usize| integer(row.as_ref(place)).and_then(|value| u64::try_from(value).ok());
+    Some(HistoryRow {
+        module: ModuleId::new(u32::try_from(number(0)?).ok()?, u32::try_from(number(1)?).ok()?),
+        node: node(row.as_ref(2)?, u16::try_from(number(3)?).ok()?)?,
+        minute: number(4)?,
+        ok: number(5)?,
+        failed: number(6)?,
+        timed_out: number(7)?,
+        cancelled: number(8)?,
+        latency_sum_us: number(9)?,
+        latency_max_us: u32::try_from(number(10)?).ok()?,
+    })
+}
+
+/// An IPv4 number or 16 bytes.
+fn node(ip: &Value, port: u16) -> Option<NodeAddr> {
+    if let Value::Bytes(bytes) = ip
+        && let Ok(octets) = <[u8; 16]>::try_from(bytes.as_slice())
+    {
+        return Some(NodeAddr::from_octets(octets, port));
+    }
+    let number = u32::try_from(unsigned_ip(integer(Some(ip))?)).ok()?;
+    Some(NodeAddr::from_ipv4_number(number, port))
+}

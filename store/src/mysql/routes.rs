@@ -1,0 +1,289 @@
+//! Reading routes from the database.
+
+use super::{CallError, Connection, MysqlStore, unix_now_s};
+use crate::error::StoreError;
+use crate::judge::{Judge, RawRow};
+use crate::routes::{ChangeRow, EditDone, Observation, RouteStore, Rows};
+use lars_wire::ModuleId;
+use lars_wire::admin::RouteEdit;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Row, Value};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Change rows are kept for as long as any dns may look back.
+const CHANGES_KEPT_S: u64 = 3_600;
+/// Modules of one statement: each adds one range to it.
+const MODULES_A_STATEMENT: usize = 256;
+/// Counting the rows may take this share of the time at most. Counting a million takes 0.1 s, so that they are counted
+/// every 2 s; a few thousand are counted at every look.
+const COUNTING_SHARE: u32 = 20;
+/// Counting that was as quick as this is done at every look.
+const COUNTING_QUICK: Duration = Duration::from_millis(3);
+
+/// How many rows `RouteData` had when they were counted last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SizeSeen {
+    rows: u64,
+    counted: Option<(Instant, Duration)>,
+}
+
+impl SizeSeen {
+    /// The number of rows has to be counted again.
+    pub(super) fn forget(&mut self) {
+        self.counted = None;
+    }
+
+    fn is_fresh(self) -> bool {
+        self.counted
+            .is_some_and(|(when, took)| took > COUNTING_QUICK && when.elapsed() < took * COUNTING_SHARE)
+    }
+}
+
+impl RouteStore for MysqlStore {
+    async fn observe(&mut self, changes_after: u64) -> Result<Observation, StoreError> {
+        let mut size = self.size;
+        let observation = self
+            .call("looking for changes", async |db| {
+                look(db, changes_after, &mut size).await
+            })
+            .await;
+        self.size = size;
+        observation
+    }
+
+    async fn rows_of(&mut self, modules: &[ModuleId]) -> Result<Rows, StoreError> {
+        let modules: BTreeSet<ModuleId> = modules.iter().copied().collect();
+        let modules: Vec<ModuleId> = modules.into_iter().collect();
+        self.call("reading modules", async |db| {
+            db.begin_snapshot().await?;
+            let mut judge = Judge::new();
+            for some in modules.chunks(MODULES_A_STATEMENT) {
+                judge = read_modules(db, some, judge).await?;
+            }
+            db.commit().await?;
+            Ok(judge.into_rows())
+        })
+        .await
+    }
+
+    async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
+        self.call("reading routes", async |db| {
+            let statement = format!(
+                "SELECT {} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?",
+                row_columns(db)
+            );
+            let judge = db
+                .conn
+                .exec_fold(statement, (after, rows_max), Judge::new(), take)
+                .await?;
+            Ok(judge.into_rows())
+        })
+        .await
+    }
+
+    async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
+        self.size.forget();
+        let now_s = unix_now_s();
+        self.call("editing routes", async |db| {
+            db.begin().await?;
+            let done = super::edit::apply(db, edits, now_s).await?;
+            db.commit().await?;
+            Ok(done)
+        })
+        .await
+    }
+
+    async fn prune_changes(&mut self) -> Result<u64, StoreError> {
+        let oldest = unix_now_s().saturating_sub(CHANGES_KEPT_S);
+        self.call("pruning changes", async |db| {
+            db.conn
+                .exec_drop("DELETE FROM RouteChange WHERE version < ?", (oldest,))
+                .await?;
+            Ok(db.conn.affected_rows())
+        })
+        .await
+    }
+}
+
+async fn look(
+    db: &mut Connection,
+    changes_after: u64,
+    size: &mut SizeSeen,
+) -> Result<Observation, CallError> {
+    db.begin_snapshot().await?;
+    // One row that is always there, so that a missing version row is no missing answer.
+    let head: Option<(Value, Value)> = db
+        .conn
+        .exec_first(
+            "SELECT (SELECT version FROM RouteVersion WHERE id = 1), (SELECT MAX(id) FROM RouteData)",
+            (),
+        )
+        .await?;
+    let (version, max_id) = head.unwrap_or((Value::NULL, Value::NULL));
+    let changes = db
+        .conn
+        .exec_fold(
+            "SELECT id, modid, cmdid, version FROM RouteChange WHERE id > ? ORDER BY id",
+            (changes_after,),
+            Vec::new(),
+            |mut changes, row: Row| {
+                changes.extend(change(&row));
+                changes
+            },
+        )
+        .await?;
+    if !size.is_fresh() {
+        let begun = Instant::now();
+        size.rows = db
+            .conn
+            .exec_first("SELECT COUNT(*) FROM RouteData", ())
+            .await?
+            .unwrap_or(0);
+        size.counted = Some((Instant::now(), begun.elapsed()));
+    }
+    db.commit().await?;
+    let number = |value: &Value| {
+        integer(Some(value))
+            .and_then(|value| u64::try_from(value).ok())
+            .unwrap_or(0)
+    };
+    Ok(Observation {
+        version: number(&version),
+        changes,
+        rows: size.rows,
+        max_id: number(&max_id),
+    })
+}
+
+/// None for a row that names no module: the version that its writer set still tells that something changed.
+fn change(row: &Row) -> Option<ChangeRow> {
+    let key = |place: usize| integer(row.as_ref(place)).and_then(|value| u32::try_from(value).ok());
+    Some(ChangeRow {
+        id: integer(row.as_ref(0)).and_then(|id| u64::try_from(id).ok())?,
+        module: ModuleId::new(key(1)?, key(2)?),
+        version: integer(row.as_ref(3)).unwrap_or(0),
+    })
+}
+
+async fn read_modules(db: &mut Connection, modules: &[ModuleId], judge: Judge) -> Result<Judge, CallError> {
+    // The last module fills a statement up to a power of two, so that few different ones are prepared.
+    let last = modules.last().copied();
+    let fill = modules.len().next_power_of_two() - modules.len();
+    let modules: Vec<ModuleId> = modules
+        .iter()
+        .copied()
+        .chain(last.into_iter().cycle().take(fill))
+        .collect();
+    let condition = condition(db, modules.len());
+    let statement = format!(
+        "SELECT {} FROM RouteData WHERE {condition} ORDER BY id",
+        row_columns(db)
+    );
+    let mut keys: Vec<Value> = Vec::with_capacity(modules.len() * 3);
+    if !db.layout.has_node_columns() {
+        keys.extend(modules.iter().map(|module| Value::from(module.modid)));
+    }
+    for module in &modules {
+        keys.extend([Value::from(module.modid), Value::from(module.cmdid)]);
+    }
+    Ok(db.conn.exec_fold(statement, keys, judge, take).await?)
+}
+
+/// Rows of so many modules: ranges of the index where there is one; else one pass over the table, in which a list of
+/// single numbers is searched by halves and sorts out most rows before pairs are compared.
+fn condition(db: &Connection, modules: usize) -> String {
+    if db.layout.has_node_columns() {
+        return vec!["(modid = ? AND cmdid = ?)"; modules].join(" OR ");
+    }
+    let (keys, pairs) = (vec!["?"; modules].join(", "), vec!["(?, ?)"; modules].join(", "));
+    format!("modid IN ({keys}) AND (modid, cmdid) IN ({pairs})")
+}
+
+/// The columns of a row in the order in which [`take`] reads them; what an unmigrated database lacks stands there as
+/// its default.
+fn row_columns(db: &Connection) -> &'static str {
+    if db.layout.has_node_columns() {
+        "id, modid, cmdid, serverip, serverport, weight, zone, state, serverip6"
+    } else {
+        "id, modid, cmdid, serverip, serverport"
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the driver hands the row over")]
+fn take(mut judge: Judge, row: Row) -> Judge {
+    judge.take(&RawRow {
+        id: integer(row.as_ref(0))
+            .and_then(|id| u64::try_from(id).ok())
+            .unwrap_or(0),
+        modid: integer(row.as_ref(1)),
+        cmdid: integer(row.as_ref(2)),
+        // A signed column shows addresses from 128.0.0.0 on as negative.
+        serverip: integer(row.as_ref(3)).map(unsigned_ip),
+        serverport: integer(row.as_ref(4)),
+        weight: row.as_ref(5).map_or(Some(100), |value| integer(Some(value))),
+        zone: row.as_ref(6).map_or(Some(""), text),
+        state: row.as_ref(7).map_or(Some("serving"), text),
+        serverip6: row.as_ref(8).and_then(bytes).unwrap_or_default(),
+    });
+    judge
+}
+
+/// The address of a column that may be signed.
+pub(super) fn unsigned_ip(value: i64) -> i64 {
+    i32::try_from(value).map_or(value, |value| i64::from(value.cast_unsigned()))
+}
+
+/// A number of whatever width; none for anything else.
+pub(super) fn integer(value: Option<&Value>) -> Option<i64> {
+    match value? {
+        Value::Int(value) => Some(*value),
+        Value::UInt(value) => Some(i64::try_from(*value).unwrap_or(i64::MAX)),
+        // The text protocol, which is used without bound parameters, gives every number as its digits.
+        Value::Bytes(digits) => std::str::from_utf8(digits).ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::Bytes(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    std::str::from_utf8(bytes(value)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_of_a_signed_column_is_the_same_address() {
+        assert_eq!(unsigned_ip(-1_062_731_775), 3_232_235_521);
+        assert_eq!(unsigned_ip(3_232_235_521), 3_232_235_521);
+        assert_eq!(unsigned_ip(0x0a00_0001), 0x0a00_0001);
+    }
+
+    #[test]
+    fn numbers_are_read_from_every_form_and_texts_are_none() {
+        assert_eq!(integer(Some(&Value::Int(-3))), Some(-3));
+        assert_eq!(integer(Some(&Value::UInt(u64::MAX))), Some(i64::MAX));
+        assert_eq!(integer(Some(&Value::Bytes(b"17".to_vec()))), Some(17));
+        assert_eq!(integer(Some(&Value::Bytes(b"x".to_vec()))), None);
+        assert_eq!(integer(Some(&Value::NULL)), None);
+    }
+
+    #[test]
+    fn large_table_is_counted_rarely_and_a_small_one_always() {
+        let seen = |took| SizeSeen {
+            rows: 1,
+            counted: Some((Instant::now(), took)),
+        };
+        assert!(!seen(Duration::from_millis(1)).is_fresh());
+        assert!(seen(Duration::from_secs(1)).is_fresh());
+        assert!(!SizeSeen::default().is_fresh());
+    }
+}
