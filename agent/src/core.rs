@@ -3,6 +3,7 @@
 mod answer;
 mod bulk;
 mod desk;
+mod line;
 mod owner;
 mod refusal;
 mod request;
@@ -235,8 +236,11 @@ impl Handler for Core {
         self.desk.orders(&mut self.owner.orders);
         let retry = (!self.desk.send()).then(|| now + MEMO_RETRY);
         self.counts.connections.set(self.sessions.len() as u64);
+        // What is left in line is gone on with at once, after the frames that came meanwhile.
+        let line_due = self.owner.has_line().then_some(now);
         [
             retry,
+            line_due,
             unread_due,
             owner_due,
             self.next_flush,

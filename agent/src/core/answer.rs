@@ -1,6 +1,6 @@
 //! How an owner's answer becomes frames: the pages of a route, an explanation, and what stands in where there is none.
 
-use crate::mail::Ask;
+use crate::mail::{Ask, Question};
 use bytes::Bytes;
 use lars_wire::caller::{Explanation, Node, Status};
 use lars_wire::directory::{RouteHead, pages};
@@ -53,8 +53,17 @@ pub(crate) fn explanation_frame(ask: &Ask, mut explanation: Explanation) -> Byte
     frame.into()
 }
 
+/// What answers a question for whose nodes there is no room; empty where the owner makes no frames.
+pub(crate) fn frames_without_nodes(ask: &Ask, status: Status) -> Bytes {
+    match ask.question {
+        Question::Pick(_) | Question::Register => Bytes::new(),
+        Question::Route => route_frames(ask, status, None),
+        Question::Explain => explanation_frame(ask, unexplained(status)),
+    }
+}
+
 /// The explanation of a module of which nothing is known.
-pub(crate) fn unexplained(status: Status) -> Explanation {
+fn unexplained(status: Status) -> Explanation {
     Explanation {
         status,
         version: 0,
@@ -75,7 +84,7 @@ pub(crate) fn put<M: Message>(frames: &mut Vec<u8>, message: &M, sequence: u32) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{Asker, Question};
+    use crate::mail::Asker;
     use lars_pool::{ConnectionId, CoreIndex};
     use lars_wire::caller::{NodeExplained, NodeView};
     use lars_wire::directory::RoutePage;

@@ -1,7 +1,8 @@
 //! The part of the modules that one core owns: it asks the pure shard what to do and does it, on the board and
 //! towards dns and callers.
 
-use crate::core::answer::{explanation_frame, route_frames};
+use crate::core::answer::{explanation_frame, frames_without_nodes, route_frames};
+use crate::core::line::Line;
 use crate::core::waiting::Waiters;
 use crate::mail::{Answered, Ask, Confirm, Order, Question};
 use crate::stats::CoreCounts;
@@ -21,6 +22,8 @@ pub(crate) struct Owner {
     shard: Shard,
     board: BoardWriter,
     waiters: Waiters,
+    /// Questions with long answers, of which few are answered in one turn.
+    line: Line,
     /// Modules whose route is here but found no room on the board: asked for again, they are tried again.
     unpublished: HashSet<ModuleId>,
     counts: Arc<CoreCounts>,
@@ -42,6 +45,7 @@ impl Owner {
             shard,
             board,
             waiters: Waiters::new(),
+            line: Line::default(),
             unpublished: HashSet::new(),
             counts,
             full_log: Seldom::new(),
@@ -63,7 +67,7 @@ impl Owner {
         };
         let waits = status == Status::Pending && ask.deadline_ms > 0;
         if !(waits && self.waiters.add(now, ask)) {
-            self.answer(now, ask, status);
+            self.answer(ask, status);
         }
     }
 
@@ -107,8 +111,9 @@ impl Owner {
             self.execute(now);
         }
         while let Some(ask) = self.waiters.expire(now) {
-            self.answer(now, ask, Status::Pending);
+            self.answer(ask, Status::Pending);
         }
+        self.answer_line(now);
         let held = self.shard.counts();
         self.counts.modules.set(held.modules);
         self.counts.held_routes.set(held.held);
@@ -141,7 +146,7 @@ impl Owner {
                     let unpublished = status == Status::Ok && self.unpublished.contains(&module);
                     let status = if unpublished { Status::Failed } else { status };
                     for ask in self.waiters.take(module) {
-                        self.answer(now, ask, status);
+                        self.answer(ask, status);
                     }
                 }
             }
@@ -190,13 +195,38 @@ impl Owner {
         }
     }
 
-    fn answer(&mut self, now: Instant, ask: Ask, status: Status) {
+    /// Answers at once what is short; what is long stands in line, and is short where there is no room.
+    fn answer(&mut self, ask: Ask, status: Status) {
+        if !ask.question.is_bulky() {
+            self.put_answer(ask, status, Bytes::new());
+        } else if !self.line.add(ask, status) {
+            let status = Status::Pending;
+            self.put_answer(ask, status, frames_without_nodes(&ask, status));
+        }
+    }
+
+    /// Makes the long answers that this turn allows.
+    fn answer_line(&mut self, now: Instant) {
+        self.line.begin_turn();
+        while let Some((ask, status)) = self.line.next() {
+            let route = self.shard.route(ask.module);
+            self.line.made(route.map_or(0, |(_, route)| route.nodes().len()));
+            let frames = match ask.question {
+                Question::Route => route_frames(&ask, status, route),
+                Question::Explain => explanation_frame(&ask, self.shard.explain(now, ask.module)),
+                Question::Pick(_) | Question::Register => Bytes::new(),
+            };
+            self.put_answer(ask, status, frames);
+        }
+    }
+
+    /// Whether long answers are left for the next turn.
+    pub(crate) fn has_line(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    fn put_answer(&mut self, ask: Ask, status: Status, frames: Bytes) {
         let version = self.shard.route(ask.module).map_or(0, |(version, _)| version);
-        let frames = match ask.question {
-            Question::Pick(_) | Question::Register => Bytes::new(),
-            Question::Route => route_frames(&ask, status, self.shard.route(ask.module)),
-            Question::Explain => explanation_frame(&ask, self.shard.explain(now, ask.module)),
-        };
         self.answers.push(Answered {
             ask,
             status,

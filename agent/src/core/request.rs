@@ -1,11 +1,10 @@
 //! One frame of a caller: decoded, and answered or passed to the module's owner.
 
 use crate::core::Core;
-use crate::core::answer::{explanation_frame, no_node, put, route_frames, unexplained};
+use crate::core::answer::{frames_without_nodes, no_node, put};
 use crate::core::refusal::Refused;
 use crate::core::session::WAITS_MAX;
 use crate::mail::{Answered, Ask, Asker, Mail, Question};
-use bytes::Bytes;
 use lars_board::Picked;
 use lars_pool::{ConnectionId, CoreIndex, Peer, Turn};
 use lars_wire::admin::GetStatus;
@@ -234,15 +233,10 @@ fn encode<M: Message>(message: &M, sequence: u32, out: &mut [u8]) -> usize {
 /// The answer to a question for which its connection has no room: as if its deadline had passed.
 fn unanswered(ask: Ask) -> Answered {
     let status = Status::Pending;
-    let frames = match ask.question {
-        Question::Pick(_) | Question::Register => Bytes::new(),
-        Question::Route => route_frames(&ask, status, None),
-        Question::Explain => explanation_frame(&ask, unexplained(status)),
-    };
     Answered {
         ask,
         status,
         version: 0,
-        frames,
+        frames: frames_without_nodes(&ask, status),
     }
 }

@@ -6,6 +6,7 @@ use lars_pool::IoChoice;
 use lars_wire::caller::{GetRoute, Status};
 use lars_wire::directory::RoutePage;
 use lars_wire::{ModuleId, NodeAddr};
+use std::time::{Duration, Instant};
 
 over_both!(
     push_is_acknowledged_only_after_every_core_picks_from_it,
@@ -16,6 +17,7 @@ over_both!(
     suddenly_shrunken_route_is_held_back_until_it_is_explained,
     route_of_many_pages_is_whole,
     many_long_routes_asked_for_at_once_are_all_answered,
+    picks_are_answered_between_long_routes_that_nobody_reads,
 );
 
 /// Nodes that this many picks find, in order of address.
@@ -168,4 +170,26 @@ fn many_long_routes_asked_for_at_once_are_all_answered(io: IoChoice) {
     }
     eventually("nothing waits", || house.agent().stats().connections() == 1);
     caller.ping();
+}
+
+fn picks_are_answered_between_long_routes_that_nobody_reads(io: IoChoice) {
+    let house = House::ready(io);
+    let module = module_of(0, 0);
+    house.dns().put_route(module, many_nodes(10_000));
+    let mut picker = house.caller_of(0);
+    picker.register(module, 10_000);
+    let mut silent: Vec<Caller> = (0..50).map(|_| house.caller_of(0)).collect();
+    for caller in &mut silent {
+        for _ in 0..20 {
+            caller.send(&GetRoute {
+                module,
+                deadline_ms: 0,
+            });
+        }
+    }
+    for _ in 0..20 {
+        let asked = Instant::now();
+        assert_eq!(picker.pick(module).status, Status::Ok);
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    }
 }
