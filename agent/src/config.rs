@@ -78,6 +78,14 @@ impl AgentConfig {
         if self.socket.as_os_str().is_empty() {
             return Err("socket is empty: give the path of a Unix socket".to_owned());
         }
+        let longest = core_socket(&self.socket, CORES_MAX).as_os_str().len();
+        if longest > SOCKET_BYTES_MAX {
+            return Err(format!(
+                "socket is {} bytes too long: a Unix socket's path has at most {SOCKET_BYTES_MAX}, the core's number \
+                 behind it included; choose a shorter path",
+                longest - SOCKET_BYTES_MAX
+            ));
+        }
         if self.routes_path.as_os_str().is_empty() {
             return Err("routes_path is empty: give the path of a file".to_owned());
         }
@@ -91,7 +99,7 @@ impl AgentConfig {
         check_addrs("dns", &self.dns)?;
         check_addrs("report", &self.report)?;
         let ranges = [
-            ("cores", u32::from(self.cores), 0, 64),
+            ("cores", u32::from(self.cores), 0, u32::from(CORES_MAX)),
             ("connections_max", self.connections_max, 1, 1_000_000),
             ("modules_max", self.modules_max, 64, 1_048_576),
             ("module_idle_s", self.module_idle_s, 10, 86_400),
@@ -136,6 +144,11 @@ const ADDRS_MAX: usize = 16;
 /// Bytes of an address: the longest name (253), a colon, a port.
 const ADDR_BYTES_MAX: usize = 259;
 
+/// Cores of an agent at most.
+const CORES_MAX: u16 = 64;
+/// Bytes of a Unix socket's path at most (unix(7): 108 with the zero behind it).
+const SOCKET_BYTES_MAX: usize = 107;
+
 /// The socket of core `core` beside the shared one.
 pub fn core_socket(socket: &Path, core: u16) -> PathBuf {
     let mut path = OsString::from(socket);
@@ -168,6 +181,9 @@ mod tests {
         assert!(wrong(|config| config.modules_max = 1).contains("modules_max is 1"));
         assert!(wrong(|config| config.flush_interval_ms = 0).contains("flush_interval_ms"));
         assert!(wrong(|config| config.socket = PathBuf::new()).contains("socket"));
+        assert!(
+            wrong(|config| config.socket = "s".repeat(105).into()).contains("socket is 1 bytes too long")
+        );
     }
 
     #[test]

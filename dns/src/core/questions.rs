@@ -265,6 +265,10 @@ fn admit(kind: Kind, greeted: bool, peer: &Peer) -> Result<(), Stop> {
         let text = format!("a connection begins with a Hello, not with a {kind:?}");
         return Err(Stop::Refuse(Reason::Unexpected, text));
     }
+    if greeted && kind == Kind::Hello {
+        let text = "this connection has said Hello already";
+        return Err(Stop::Refuse(Reason::Unexpected, text.to_owned()));
+    }
     let is_admin = matches!(kind, Kind::ListRoutes | Kind::EditRoutes | Kind::GetStatus);
     if is_admin && !peer.is_local() {
         let text = "admin messages are taken from the same machine only: run `lars` there";
@@ -303,6 +307,12 @@ mod tests {
                 "{kind:?}"
             );
         }
+    }
+
+    #[test]
+    fn hello_comes_once() {
+        let again = admit(Kind::Hello, true, &peer(LOCAL[0]));
+        assert!(matches!(again, Err(Stop::Refuse(Reason::Unexpected, _))));
     }
 
     #[test]
