@@ -47,18 +47,16 @@ impl Session {
         let mut consumed = 0;
         if self.stage == Stage::Preface {
             // Taken together with the first frame: until that is whole, the peer has said nothing.
-            let Some(used) = frame::split_preface(bytes)?.filter(|used| bytes.len() > *used) else {
+            let whole = match frame::split_preface(bytes)? {
+                Some(used) => frame::split(&bytes[used..])?.map(|_| used),
+                None => None,
+            };
+            let Some(used) = whole else {
                 return Ok(Drained {
                     consumed: 0,
                     more: false,
                 });
             };
-            if frame::split(&bytes[used..])?.is_none() {
-                return Ok(Drained {
-                    consumed: 0,
-                    more: false,
-                });
-            }
             consumed = used;
             self.stage = Stage::Frames;
         }
