@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold, in one command: installs what it needs and lacks, checks format and lints, runs all tests
-# of the workspace, and stops what it started. `./test.sh --all` adds the longer checks (model checking, the demo).
+# of the workspace, and stops what it started. `./test.sh --all` adds the longer checks (model checking, TLS, the demo).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -44,6 +44,11 @@ say "tests"
 cargo test --locked --workspace
 
 if $all; then
+    # Not in the everyday run: it builds the driver and all that stands on it a second time.
+    install openssl:openssl
+    say "TLS to MySQL, which is a feature"
+    cargo clippy --locked -p lars-store -p lars-console --features lars-console/tls --all-targets -- -D warnings
+    cargo test --locked -p lars-store --features tls --lib --test tls
     say "the board's protocol under every interleaving (loom)"
     RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --release --target-dir target/loom
     say "the demo's story"

@@ -15,6 +15,7 @@ mod up;
 use crate::outcome::{Code, Failure, exit_code};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use lars_store::mysql::url::hide_passwords;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -70,11 +71,12 @@ struct Version {
 
 /// Runs the command that `args` say (the first is the program's name).
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    crate::database::conceal_password(&args);
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are what was asked for; printing them can only fail where nobody reads.
-            let _ = error.print();
+            print_usage(&error);
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             return ExitCode::from(if asked { Code::Ok } else { Code::Usage } as u8);
         }
@@ -92,6 +94,19 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Version(command) => version(&command),
     })
+}
+
+/// Prints help, version, or what is wrong with the arguments: without the password of a URL that stands in a wrong
+/// place.
+fn print_usage(error: &clap::Error) {
+    let text = error.to_string();
+    let hidden = hide_passwords(&text);
+    if hidden == text || !error.use_stderr() {
+        // Help and version are what was asked for; printing them can only fail where nobody reads.
+        let _ = error.print();
+    } else {
+        eprint!("{hidden}");
+    }
 }
 
 fn version(command: &Version) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use lars_report::ReportConfig;
 use lars_shard::PolicyConfig;
 use lars_shard::policy::PolicyName;
 use lars_store::StoreConfig;
+use lars_store::mysql::url::hide_passwords;
 use lars_wire::ModuleId;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -58,8 +59,9 @@ impl Config {
 
     /// Reads and checks a text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The error shows line, column, the line itself and the key.
-        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        // The error shows line, column, the line itself and the key; a password may stand in that line.
+        let config: Self =
+            toml::from_str(text).map_err(|error| hide_passwords(error.to_string().trim_end()))?;
         config.check()?;
         Ok(config)
     }

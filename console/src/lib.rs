@@ -1,13 +1,14 @@
 //! The doors for people: the `lars` command, and the library entry that starts any service in-process.
 //!
 //! Read in this order: [`config`] (one file for all services), [`up`] (everything in one process), [`find`] (how
-//! tools find a running Lars), [`outcome`] (exit codes), [`cli`] (one file a subcommand), [`demo`] (the story).
+//! tools find a running Lars), [`database`] (which MySQL a command means), [`outcome`] (exit codes), [`cli`] (one file a subcommand), [`demo`] (the story).
 #![forbid(unsafe_code)]
 
 pub mod addresses;
 pub mod admin_http;
 pub mod cli;
 pub mod config;
+pub mod database;
 pub mod demo;
 mod families;
 pub mod find;

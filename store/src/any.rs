@@ -2,7 +2,9 @@
 
 use crate::calls::{CallBatch, CallStatus, CallStore, HistoryRow, Stored};
 use crate::error::StoreError;
-use crate::mysql::{self, MysqlStore};
+use crate::mysql::MysqlStore;
+use crate::mysql::access::Access;
+use crate::mysql::url::MysqlUrl;
 use crate::routes::{EditDone, Observation, RouteStore, Rows};
 use crate::sqlite::SqliteStore;
 use lars_wire::ModuleId;
@@ -18,8 +20,17 @@ pub struct StoreConfig {
     pub sqlite_path: PathBuf,
     /// The MySQL or MariaDB database that is used instead, `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, with
     /// `?socket=PATH` for a Unix socket; percent signs stand for what a URL cannot hold. Default none.
+    /// `?require_ssl=true` asks for TLS, in a `lars` that was built with it. Shown with stars for the password.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mysql_url: Option<String>,
+    pub mysql_url: Option<MysqlUrl>,
+    /// The file that holds the password, where `mysql_url` has none; read at every connect, a newline at its end does
+    /// not count. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mysql_password_path: Option<PathBuf>,
+    /// The file with the certificates (PEM) of those who may vouch for the server, in place of the public ones. Only
+    /// with `require_ssl=true`. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mysql_ca_path: Option<PathBuf>,
 }
 
 impl Default for StoreConfig {
@@ -27,6 +38,8 @@ impl Default for StoreConfig {
         Self {
             sqlite_path: PathBuf::from("lars-data/lars.sqlite"),
             mysql_url: None,
+            mysql_password_path: None,
+            mysql_ca_path: None,
         }
     }
 }
@@ -34,8 +47,15 @@ impl Default for StoreConfig {
 impl StoreConfig {
     /// Whether every key is in its range; names the first that is not.
     pub fn check(&self) -> Result<(), String> {
-        if let Some(url) = &self.mysql_url {
-            mysql::check_url(url).map_err(|reason| format!("mysql_url: {reason}"))?;
+        match self.mysql() {
+            Some(access) => access.check().map_err(|reason| format!("mysql_url: {reason}"))?,
+            None if self.mysql_password_path.is_some() => {
+                return Err("mysql_password_path: there is no mysql_url that it belongs to".to_owned());
+            }
+            None if self.mysql_ca_path.is_some() => {
+                return Err("mysql_ca_path: there is no mysql_url that it belongs to".to_owned());
+            }
+            None => {}
         }
         if self.sqlite_path.file_name().is_none() {
             return Err(format!(
@@ -48,10 +68,19 @@ impl StoreConfig {
 
     /// Which store it names, for people; without the password.
     pub fn describe(&self) -> String {
-        if let Some(url) = &self.mysql_url {
-            return format!("mysql {}", mysql::place_of(url));
+        match self.mysql() {
+            Some(access) => format!("mysql {}", access.place()),
+            None => format!("sqlite {}", self.sqlite_path.display()),
         }
-        format!("sqlite {}", self.sqlite_path.display())
+    }
+
+    /// How the MySQL database is reached, where one is named.
+    pub fn mysql(&self) -> Option<Access> {
+        Some(Access {
+            url: self.mysql_url.clone()?,
+            password_path: self.mysql_password_path.clone(),
+            ca_path: self.mysql_ca_path.clone(),
+        })
     }
 }
 
@@ -67,8 +96,8 @@ impl AnyStore {
     /// Connects to the store that `config` names. What the embedded one does, it does within the call.
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         config.check().map_err(StoreError::Unfit)?;
-        if let Some(url) = &config.mysql_url {
-            return Ok(Self::Mysql(Box::new(MysqlStore::open(url).await?)));
+        if let Some(access) = config.mysql() {
+            return Ok(Self::Mysql(Box::new(MysqlStore::open(access).await?)));
         }
         SqliteStore::open(&config.sqlite_path).map(Self::Sqlite)
     }

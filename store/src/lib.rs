@@ -21,5 +21,6 @@ pub use any::{AnyStore, StoreConfig};
 pub use calls::{CallBatch, CallRecord, CallStatus, CallStore, HistoryRow, Stored};
 pub use error::StoreError;
 pub use mysql::MysqlStore;
+pub use mysql::url::MysqlUrl;
 pub use routes::{BadRow, ChangeRow, EditDone, Observation, RouteRecord, RouteStore, Rows};
 pub use sqlite::SqliteStore;

@@ -42,13 +42,15 @@ pub struct MariaDb {
 
 #[derive(Debug)]
 enum Server {
-    Own {
-        folder: TempDir,
-        guard: Mutex<Option<Child>>,
-    },
-    Other {
-        url: String,
-    },
+    Own(Own),
+    Other { url: String },
+}
+
+#[derive(Debug)]
+struct Own {
+    folder: TempDir,
+    guard: Mutex<Option<Child>>,
+    options: Vec<String>,
 }
 
 impl MariaDb {
@@ -71,6 +73,15 @@ impl MariaDb {
     /// # Errors
     /// As [`MariaDb::start`].
     pub fn start_own() -> Result<Self, String> {
+        Self::start_own_with(vec!["--skip-networking".to_owned()])
+    }
+
+    /// Starts a server of our own with these options beside those that every one has; without `--skip-networking` it
+    /// listens on TCP too.
+    ///
+    /// # Errors
+    /// As [`MariaDb::start`].
+    pub fn start_own_with(options: Vec<String>) -> Result<Self, String> {
         let folder = tempfile::Builder::new()
             .prefix("lars-mariadb")
             .tempdir()
@@ -79,10 +90,11 @@ impl MariaDb {
         std::fs::create_dir(folder.path().join("tmp"))
             .map_err(|error| format!("a folder for MariaDB: {error}"))?;
         make_system_tables(folder.path())?;
-        let server = Server::Own {
+        let server = Server::Own(Own {
             folder,
             guard: Mutex::new(None),
-        };
+            options,
+        });
         let started = Self {
             server,
             databases: AtomicU32::new(0),
@@ -96,12 +108,18 @@ impl MariaDb {
     /// # Errors
     /// It is not our own, or does not answer in time.
     pub fn resume(&self) -> Result<(), String> {
-        let (folder, guard) = self.own()?;
+        let Own {
+            folder,
+            guard,
+            options,
+        } = self.own()?;
+        let folder = folder.path();
         let mut guard = guard.lock().map_err(|_| "an earlier call failed".to_owned())?;
         let mut child = Command::new("sh")
             .args(["-c", GUARD, "sh"])
             .arg(folder)
             .args(server_command(folder))
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -160,8 +178,8 @@ impl MariaDb {
     /// The URL of a database, as the account that may do everything.
     fn url(&self, database: &str) -> String {
         match &self.server {
-            Server::Own { folder, .. } => {
-                let socket = socket(folder.path());
+            Server::Own(own) => {
+                let socket = socket(own.folder.path());
                 // What a path has that a URL has not.
                 let socket = socket.to_string_lossy().replace('/', "%2F");
                 format!("mysql://root@localhost/{database}?socket={socket}")
@@ -176,9 +194,9 @@ impl MariaDb {
         }
     }
 
-    fn own(&self) -> Result<(&Path, &Mutex<Option<Child>>), String> {
+    fn own(&self) -> Result<&Own, String> {
         match &self.server {
-            Server::Own { folder, guard } => Ok((folder.path(), guard)),
+            Server::Own(own) => Ok(own),
             Server::Other { .. } => Err(format!(
                 "the server that {OTHER_SERVER} names is not ours to stop"
             )),
@@ -186,8 +204,11 @@ impl MariaDb {
     }
 
     fn end(&self, order: &str) -> Result<(), String> {
-        let (_, guard) = self.own()?;
-        let mut guard = guard.lock().map_err(|_| "an earlier call failed".to_owned())?;
+        let mut guard = self
+            .own()?
+            .guard
+            .lock()
+            .map_err(|_| "an earlier call failed".to_owned())?;
         let Some(mut child) = guard.take() else {
             return Ok(());
         };
@@ -267,7 +288,6 @@ fn server_command(folder: &Path) -> Vec<String> {
         format!("--socket={}", at("socket")),
         format!("--pid-file={}", at("pid")),
         format!("--log-error={}", at("log")),
-        "--skip-networking".to_owned(),
         "--skip-name-resolve".to_owned(),
         "--max-connections=400".to_owned(),
         "--innodb-buffer-pool-size=512M".to_owned(),

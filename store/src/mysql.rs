@@ -4,16 +4,20 @@
 //! Every call has a deadline. A call that misses it costs the connection, since nobody can tell what of it the
 //! database has done; a transaction that was not committed is then rolled back by the database.
 
+pub mod access;
 mod calls;
 mod edit;
 mod layout;
 pub mod migrate;
 mod routes;
+mod tls;
+pub mod url;
 
 use crate::error::StoreError;
+use access::Access;
 use layout::Layout;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, ServerError};
+use mysql_async::{Conn, ServerError};
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,10 +25,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// How long one call may take: a transaction of ours takes milliseconds, reading a page of a large table tens of them.
 const CALL_MAX: Duration = Duration::from_secs(10);
-/// How long a statement waits for a lock, in seconds, before the database gives up (error 1205): it is tried again.
-const LOCK_WAIT_S: u32 = 1;
-/// Prepared statements kept; there are fewer different ones in this crate.
-const STATEMENTS_MAX: usize = 64;
 /// A transaction that the database ended for another's sake is tried again within this time of its first beginning: a
 /// deadlock many times, a lock that was waited for in vain not at all. Then the store is away, and whoever called it
 /// keeps what he has and comes again; he must be able to stop meanwhile.
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// One connection to the database.
 pub struct MysqlStore {
-    opts: Opts,
+    access: Access,
     place: String,
     connection: Option<Connection>,
     size: routes::SizeSeen,
@@ -48,23 +48,25 @@ struct Connection {
 }
 
 impl MysqlStore {
-    /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` (`?socket=PATH` for a Unix socket) and looks at its
-    /// tables.
+    /// Connects to a database and looks at its tables.
     ///
     /// # Errors
     /// [`StoreError::Unfit`] where the URL is none, the account may not what it must, or tables are missing (the text
     /// says what would mend it); [`StoreError::Away`] where nobody answers.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let opts = options(url).map_err(StoreError::Unfit)?;
-        let place = place(&opts);
-        let mut store = Self {
-            opts,
-            place,
-            connection: None,
-            size: routes::SizeSeen::default(),
-        };
+    pub async fn open(access: impl Into<Access>) -> Result<Self, StoreError> {
+        let mut store = Self::unconnected(access.into())?;
         store.connection = Some(store.take().await?);
         Ok(store)
+    }
+
+    fn unconnected(access: Access) -> Result<Self, StoreError> {
+        access.check().map_err(StoreError::Unfit)?;
+        Ok(Self {
+            place: access.place(),
+            access,
+            connection: None,
+            size: routes::SizeSeen::default(),
+        })
     }
 
     /// Where the store is and what it is, for status.
@@ -91,7 +93,7 @@ impl MysqlStore {
         {
             return Ok(connection);
         }
-        let opened = within(CONNECT_MAX, "connecting", Connection::open(&self.opts)).await;
+        let opened = within(CONNECT_MAX, "connecting", Connection::open(&self.access)).await;
         opened.map_err(|error| self.named(error))
     }
 
@@ -134,8 +136,8 @@ impl MysqlStore {
 }
 
 impl Connection {
-    async fn open(opts: &Opts) -> Result<Self, CallError> {
-        let mut conn = Conn::new(opts.clone()).await?;
+    async fn open(access: &Access) -> Result<Self, CallError> {
+        let mut conn = connect(access).await?;
         let layout = Layout::read(&mut conn).await?;
         Ok(Self {
             conn,
@@ -167,6 +169,17 @@ impl Connection {
     async fn roll_back(&mut self) -> Result<(), CallError> {
         Ok(self.conn.query_drop("ROLLBACK").await?)
     }
+}
+
+/// A bare connection; nothing is known yet of what is behind it.
+async fn connect(access: &Access) -> Result<Conn, CallError> {
+    let opts = access.options().map_err(CallError::Unfit)?;
+    let fault = if opts.ssl_opts().is_some() {
+        tls::fault
+    } else {
+        CallError::from
+    };
+    Conn::new(opts).await.map_err(fault)
 }
 
 /// Why a call failed, by what is to be done.
@@ -224,49 +237,6 @@ async fn within<T>(
     }
 }
 
-/// Whether a URL names a database; says what is wrong with it.
-pub(crate) fn check_url(url: &str) -> Result<(), String> {
-    options(url).map(drop)
-}
-
-/// Where a URL leads, without the password.
-pub(crate) fn place_of(url: &str) -> String {
-    options(url).map_or_else(|_| "nowhere".to_owned(), |opts| place(&opts))
-}
-
-fn options(url: &str) -> Result<Opts, String> {
-    let example = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE";
-    let opts = Opts::from_url(url).map_err(|error| format!("{error}; {example}"))?;
-    if opts.db_name().is_none_or(str::is_empty) {
-        return Err(format!("it names no database; {example}"));
-    }
-    let local = opts.socket().is_some();
-    let setup = vec![
-        format!("SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}"),
-        // What does not fit a column is an error and never cut; a number stays a number whatever the server's default.
-        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'".to_owned(),
-        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
-    ];
-    let builder = OptsBuilder::from_opts(opts)
-        .setup(setup)
-        .stmt_cache_size(STATEMENTS_MAX)
-        .tcp_nodelay(true)
-        // An update counts the rows that it found, also where they stood so already.
-        .client_found_rows(true)
-        // A Unix socket only where the URL names it: the server's own notion of it may be another container's.
-        .prefer_socket(local);
-    Ok(Opts::from(builder))
-}
-
-/// Where the database is, without the password.
-fn place(opts: &Opts) -> String {
-    let database = opts.db_name().unwrap_or_default();
-    match opts.socket() {
-        Some(socket) => format!("{socket}/{database}"),
-        None => format!("{}:{}/{database}", opts.ip_or_hostname(), opts.tcp_port()),
-    }
-}
-
 /// The Unix time in seconds.
 fn unix_now_s() -> u64 {
     SystemTime::now()
@@ -277,25 +247,6 @@ fn unix_now_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn place_says_where_and_never_the_password() {
-        let opts = options("mysql://lars:secret@db.example:3307/dnsserver").expect("a URL");
-        assert_eq!(place(&opts), "db.example:3307/dnsserver");
-        let opts = options("mysql://root@localhost/lars?socket=/tmp/m.sock").expect("a URL");
-        assert_eq!(place(&opts), "/tmp/m.sock/lars");
-    }
-
-    #[test]
-    fn url_without_database_is_refused_with_an_example() {
-        for url in ["mysql://root@localhost", "postgres://x/y", "nonsense"] {
-            let error = options(url).expect_err(url);
-            assert!(
-                error.contains("mysql://USER:PASSWORD@HOST:PORT/DATABASE"),
-                "{error}"
-            );
-        }
-    }
 
     #[test]
     fn lost_lock_is_tried_again_and_missing_right_is_not() {

@@ -1,6 +1,7 @@
 //! Commands that look into a store themselves: which one, and the thread that waits for it.
 
-use crate::find::DATA_DEFAULT;
+use crate::database::Database;
+use crate::find::data_folder;
 use crate::outcome::{Code, Failure};
 use clap::Args;
 use lars_store::{AnyStore, StoreConfig, StoreError};
@@ -10,23 +11,22 @@ use std::path::PathBuf;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Which store")]
 pub(super) struct AtStore {
-    /// A MySQL database, mysql://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(long, value_name = "URL", env = "LARS_MYSQL", hide_env_values = true)]
-    mysql: Option<String>,
-    /// The data folder of `lars up` whose embedded store is meant [default: ./lars-data]
-    #[arg(long, value_name = "DIR", env = "LARS_DATA")]
+    #[command(flatten)]
+    database: Database,
+    /// The data folder of `lars up` whose embedded store is meant [env: LARS_DATA] [default: ./lars-data]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
 impl AtStore {
     /// Opens the store; makes none.
     pub(super) async fn open(&self) -> Result<AnyStore, Failure> {
-        let data = self.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
-        let config = StoreConfig {
-            sqlite_path: data.join("lars.sqlite"),
-            mysql_url: self.mysql.clone(),
+        let mut config = StoreConfig {
+            sqlite_path: data_folder(self.data.clone()).join("lars.sqlite"),
+            ..StoreConfig::default()
         };
-        if self.mysql.is_none() && !config.sqlite_path.exists() {
+        self.database.clone().put_into(&mut config);
+        if config.mysql_url.is_none() && !config.sqlite_path.exists() {
             let path = config.sqlite_path.display();
             return Err(Failure::usage(format!(
                 "{path}: there is no store; name one with --data DIR or --mysql URL"

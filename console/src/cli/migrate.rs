@@ -1,15 +1,16 @@
 //! `lars migrate`: brings a MySQL database to the newest schema, or says how that would be done.
 
 use super::print;
+use crate::database::Database;
 use crate::outcome::Failure;
 use clap::Args;
+use lars_store::StoreConfig;
 use lars_store::mysql::migrate::{Migration, migrate};
 
 #[derive(Args, Debug)]
 pub(super) struct Migrate {
-    /// The database, mysql://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(long, value_name = "URL", env = "LARS_MYSQL", hide_env_values = true)]
-    mysql: String,
+    #[command(flatten)]
+    database: Database,
     /// Print the statements that would be run, and run none
     #[arg(long)]
     dry_run: bool,
@@ -18,7 +19,15 @@ pub(super) struct Migrate {
 impl Migrate {
     pub(super) fn run(self) -> Result<(), Failure> {
         crate::logging::start("warn");
-        let done = super::at_store::block_on(migrate(&self.mysql, self.dry_run))??;
+        let mut store = StoreConfig::default();
+        self.database.put_into(&mut store);
+        store.check().map_err(Failure::usage)?;
+        let Some(access) = store.mysql() else {
+            return Err(Failure::usage(
+                "which database? Name one with --mysql URL or LARS_MYSQL",
+            ));
+        };
+        let done = super::at_store::block_on(migrate(access, self.dry_run))??;
         print(&told(&done, self.dry_run))
     }
 }

@@ -3,6 +3,7 @@
 use super::print;
 use crate::admin_http::{AdminHttp, Readiness};
 use crate::config::Config;
+use crate::database::Database;
 use crate::notify::{State, notify};
 use crate::outcome::Failure;
 use crate::signals::EndSignals;
@@ -40,10 +41,12 @@ enum Running {
 impl Service {
     pub(super) fn run(self, kind: Kind) -> Result<(), Failure> {
         crate::logging::start("info");
-        let config = match &self.config {
+        let mut config = match &self.config {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
+        // The environment says here what it says to `lars up`.
+        Database::default().put_into(&mut config.store);
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
         let running = Running::start(kind, &config)?;
         let mut registry = Registry::default();

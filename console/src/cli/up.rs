@@ -2,6 +2,7 @@
 
 use super::print;
 use crate::config::Config;
+use crate::database::Database;
 use crate::demo;
 use crate::notify::{State, notify};
 use crate::outcome::{Code, Failure};
@@ -23,9 +24,8 @@ pub(super) struct Up {
     /// Configuration file: cores, bounds, policies (listeners, paths and links are those of `up`)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Keep routes and counts in this database instead: mysql://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(long, value_name = "URL", env = "LARS_MYSQL", hide_env_values = true)]
-    mysql: Option<String>,
+    #[command(flatten)]
+    database: Database,
     /// Start nodes and callers too and tell what Lars does for them
     #[arg(long)]
     demo: bool,
@@ -42,9 +42,7 @@ impl Up {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
-        if self.mysql.is_some() {
-            config.store.mysql_url = self.mysql;
-        }
+        self.database.put_into(&mut config.store);
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
         let options = UpOptions {
             data: crate::find::data_folder(self.data),

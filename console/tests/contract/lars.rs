@@ -20,6 +20,8 @@ pub(crate) fn command(args: &[&str]) -> Command {
         "LARS_REPORT",
         "LARS_LOG",
         "LARS_MYSQL",
+        "LARS_MYSQL_PASSWORD",
+        "LARS_MYSQL_CA",
         "NOTIFY_SOCKET",
     ] {
         command.env_remove(variable);

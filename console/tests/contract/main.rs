@@ -3,6 +3,7 @@
 mod configuration;
 mod lars;
 mod mysql;
+mod secrets;
 mod services;
 mod tools;
 mod up;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 /// One server for the whole program; it ends with it.
 static SERVER: OnceLock<MariaDb> = OnceLock::new();
 
-fn wait<T>(work: impl Future<Output = Result<T, String>>) -> T {
+pub(crate) fn wait<T>(work: impl Future<Output = Result<T, String>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -15,12 +15,17 @@ fn wait<T>(work: impl Future<Output = Result<T, String>>) -> T {
     runtime.block_on(work).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn database() -> String {
+pub(crate) fn database() -> String {
     wait(
         SERVER
             .get_or_init(|| MariaDb::start().unwrap_or_else(|error| panic!("{error}")))
             .database(),
     )
+}
+
+/// What another program does.
+pub(crate) fn run_on(url: &str, statements: &str) {
+    wait(mariadb::run(url, statements));
 }
 
 fn up(url: &str, data: &std::path::Path) -> Running {

@@ -73,7 +73,7 @@ impl Database {
             ..DnsConfig::default()
         };
         let store = StoreConfig {
-            mysql_url: Some(self.url.clone()),
+            mysql_url: Some(self.url.as_str().into()),
             ..StoreConfig::default()
         };
         let dns = Dns::start(&config, &store).expect("dns starts");

@@ -26,7 +26,7 @@ fn database() -> (MariaDb, StoreConfig, String) {
         Ok(url)
     });
     let config = StoreConfig {
-        mysql_url: Some(url.clone()),
+        mysql_url: Some(url.as_str().into()),
         ..StoreConfig::default()
     };
     (server, config, url)

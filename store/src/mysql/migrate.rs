@@ -1,6 +1,7 @@
 //! Brings a database to the newest schema, step by step, and says what it would do. Idempotent: what is there stays.
 
-use super::{CallError, MysqlStore, options, place};
+use super::access::Access;
+use super::{CallError, MysqlStore, connect};
 use crate::error::StoreError;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -32,28 +33,17 @@ pub(super) fn check_known(found: u64) -> Result<(), String> {
     ))
 }
 
-/// Brings the database at `url` to the newest schema; with `dry_run` only says how. A second call finds nothing to do.
+/// Brings a database to the newest schema; with `dry_run` only says how. A second call finds nothing to do.
 ///
 /// # Errors
 /// [`StoreError::Unfit`] where the account may not make or alter tables: the text names the statement that failed.
 /// What was done before it stays, and the next call goes on from there.
-pub async fn migrate(url: &str, dry_run: bool) -> Result<Migration, StoreError> {
-    let opts = options(url).map_err(StoreError::Unfit)?;
-    let named = |error: CallError| {
-        MysqlStore {
-            opts: opts.clone(),
-            place: place(&opts),
-            connection: None,
-            size: super::routes::SizeSeen::default(),
-        }
-        .named(error)
-    };
-    let mut conn = super::within(super::CONNECT_MAX, "connecting", async {
-        Ok(Conn::new(opts.clone()).await?)
-    })
-    .await
-    .map_err(&named)?;
-    let migration = plan(&mut conn).await.map_err(&named)?;
+pub async fn migrate(access: impl Into<Access>, dry_run: bool) -> Result<Migration, StoreError> {
+    let store = MysqlStore::unconnected(access.into())?;
+    let named = |error: CallError| store.named(error);
+    let connecting = super::within(super::CONNECT_MAX, "connecting", connect(&store.access));
+    let mut conn = connecting.await.map_err(named)?;
+    let migration = plan(&mut conn).await.map_err(named)?;
     if dry_run {
         return Ok(migration);
     }

@@ -20,7 +20,7 @@ pub(crate) async fn empty_database() -> String {
 
 pub(crate) async fn open(url: &str) -> Result<AnyStore, lars_store::StoreError> {
     AnyStore::open(&StoreConfig {
-        mysql_url: Some(url.to_owned()),
+        mysql_url: Some(url.into()),
         ..StoreConfig::default()
     })
     .await
