@@ -49,8 +49,8 @@ if $all; then
     say "TLS to MySQL, which is a feature"
     cargo clippy --locked -p lars-store -p lars-console --features lars-console/tls --all-targets -- -D warnings
     cargo test --locked -p lars-store --features tls --lib --test tls
-    say "the board's protocol under every interleaving (loom)"
-    RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --release --target-dir target/loom
+    say "the board's and the ring's protocol under every interleaving (loom)"
+    RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --test loom_ring --release --target-dir target/loom
     say "the demo's story"
     data=$(mktemp -d)
     trap 'rm -rf "$data"' EXIT

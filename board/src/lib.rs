@@ -19,6 +19,7 @@ mod list;
 #[cfg(not(any(loom, miri)))]
 mod memfd;
 mod reader;
+mod ring;
 mod space;
 mod sweep;
 mod turns;
@@ -30,4 +31,7 @@ pub use choice::{Choice, Picked};
 pub use entry::{Entry, EntryNode, Rule};
 pub use layout::{BOARD_MODULES_MAX, BOARD_SHARDS_MAX};
 pub use reader::BoardReader;
+pub use ring::{
+    CALLS_MAX, CallRecord, RING_RECORDS, RING_RECORDS_DEFAULT, Reported, RingBroken, RingDrain, RingWriter,
+};
 pub use writer::BoardWriter;

@@ -1,20 +1,53 @@
-//! A sealed, sparse file in memory, mapped once for writing: here stands nearly all of this crate's unsafe code.
+//! Sealed, sparse files in memory and their mappings, our own and those that another process passes: here stands most
+//! of this crate's unsafe code. What cannot be resized can be read whatever its other owners do: no access ever faults.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 
-/// No resizing, no new writable mapping, no `write`, and no taking of these seals away.
-const SEALS: libc::c_int =
-    libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL;
+/// No resizing: without these two an access beyond a new end would kill the process.
+const SIZE_SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+/// What `fstatfs` calls the file system of memory (tmpfs(5)); files of huge pages may fault, and are none of it.
+const TMPFS_MAGIC: libc::__fsword_t = 0x0102_1994;
 
-/// The file and the one writable mapping that it will ever have.
+/// What a file is for: its name, which people see in `/proc/PID/maps`, and what nobody can do to it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Written by its maker alone: no new writable mapping, no `write`.
+    Board,
+    /// Written by its maker and by whom it is passed to.
+    Ring,
+}
+
+impl Purpose {
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Board => c"lars-board",
+            Self::Ring => c"lars-ring",
+        }
+    }
+
+    /// The last one keeps the seals themselves from being added to.
+    fn seals(self) -> libc::c_int {
+        let more = match self {
+            Self::Board => libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL,
+            Self::Ring => libc::F_SEAL_SEAL,
+        };
+        SIZE_SEALS | more
+    }
+}
+
+/// A file and one mapping of all of it.
 pub(crate) struct Memfd {
     base: NonNull<AtomicU64>,
     words: usize,
-    file: OwnedFd,
+    /// None for a passed file, which is not passed on: a mapping outlives its descriptor, and descriptors are few.
+    file: Option<OwnedFd>,
 }
 
 // SAFETY: the mapping belongs to no thread, and what it holds are atomics, which any thread may use.
@@ -23,22 +56,74 @@ unsafe impl Send for Memfd {}
 unsafe impl Sync for Memfd {}
 
 impl Memfd {
-    /// A file of `words` zero words. Its pages take memory when they are first written.
-    pub(crate) fn create(words: usize) -> io::Result<Self> {
+    /// A file of `words` zero words, mapped for writing. Its pages take memory when they are first written.
+    pub(crate) fn create(words: usize, purpose: Purpose) -> io::Result<Self> {
         let bytes = words * size_of::<AtomicU64>();
-        let file = File::from(create_file()?);
+        let file = File::from(create_file(purpose.name())?);
         file.set_len(bytes as u64)?;
         let file = OwnedFd::from(file);
-        // The order matters: a mapping made before this seal stays writable, one made after it cannot be.
+        // The order matters: a mapping made before a board's seals stays writable, one made after them cannot be.
         let base = map(file.as_fd(), bytes, libc::PROT_READ | libc::PROT_WRITE)?;
-        let memfd = Self { base, words, file };
-        seal(memfd.file.as_fd())?;
+        let memfd = Self {
+            base,
+            words,
+            file: Some(file),
+        };
+        seal(memfd.file(), purpose.seals())?;
         Ok(memfd)
     }
 
+    /// Maps a file that another process passed: a board for reading, a ring for writing. Refused unless it is a file in
+    /// memory that nobody can resize, of whole words and at most `words_max` of them.
+    pub(crate) fn open(file: OwnedFd, purpose: Purpose, words_max: usize) -> io::Result<Self> {
+        let refused = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
+        // SAFETY: a call on a descriptor that we hold; it touches no memory of ours.
+        let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 || seals & SIZE_SEALS != SIZE_SEALS {
+            return refused("it is no file in memory that is sealed against resizing");
+        }
+        if !is_tmpfs(file.as_fd())? {
+            return refused("its pages are no plain memory");
+        }
+        let file = File::from(file);
+        let bytes = file.metadata()?.size();
+        let words = usize::try_from(bytes / size_of::<AtomicU64>() as u64).unwrap_or(usize::MAX);
+        if words == 0 || words > words_max || !bytes.is_multiple_of(size_of::<AtomicU64>() as u64) {
+            return refused("its size is out of bounds");
+        }
+        let protection = match purpose {
+            Purpose::Board => libc::PROT_READ,
+            Purpose::Ring => libc::PROT_READ | libc::PROT_WRITE,
+        };
+        let base = map(file.as_fd(), bytes as usize, protection)?;
+        Ok(Self {
+            base,
+            words,
+            file: None,
+        })
+    }
+
     /// The file, to be passed on.
+    ///
+    /// # Panics
+    ///
+    /// For a file that was passed to us: a bug of ours.
     pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        let file = self.file.as_ref().expect("only what we made is passed on");
+        file.as_fd()
+    }
+
+    /// A child process does not inherit the mapping: two writers would be one too many.
+    pub(crate) fn keep_from_children(&self) -> io::Result<()> {
+        // SAFETY: advice about a mapping that is ours; it changes nothing in this process.
+        let result = unsafe {
+            libc::madvise(
+                self.base.as_ptr().cast(),
+                self.words * size_of::<AtomicU64>(),
+                libc::MADV_DONTFORK,
+            )
+        };
+        done(result)
     }
 
     /// The memory.
@@ -52,17 +137,17 @@ impl Memfd {
 
 impl Drop for Memfd {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made by `create` with this length, and no reference into it outlives `self`.
+        // SAFETY: the mapping was made by us with this length, and no reference into it outlives `self`.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.words * size_of::<AtomicU64>()) };
     }
 }
 
 /// An empty file in memory that can be sealed, and never executed where the kernel knows how to say so (6.3).
-fn create_file() -> io::Result<OwnedFd> {
+fn create_file(name: &CStr) -> io::Result<OwnedFd> {
     let mut flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_NOEXEC_SEAL;
     loop {
         // SAFETY: the name is a C string; the call touches no other memory.
-        let fd = unsafe { libc::memfd_create(c"lars-board".as_ptr(), flags) };
+        let fd = unsafe { libc::memfd_create(name.as_ptr(), flags) };
         if fd >= 0 {
             // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
             return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
@@ -94,9 +179,21 @@ fn map(file: BorrowedFd<'_>, bytes: usize, protection: libc::c_int) -> io::Resul
     NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mmap gave address zero"))
 }
 
-fn seal(file: BorrowedFd<'_>) -> io::Result<()> {
+fn seal(file: BorrowedFd<'_>, seals: libc::c_int) -> io::Result<()> {
     // SAFETY: a call on a descriptor that we hold; it touches no memory of ours.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, SEALS) };
+    done(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })
+}
+
+fn is_tmpfs(file: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut statfs = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the kernel fills in the struct that we lend it.
+    done(unsafe { libc::fstatfs(file.as_raw_fd(), statfs.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so the kernel has filled it in.
+    let statfs = unsafe { statfs.assume_init() };
+    Ok(statfs.f_type == TMPFS_MAGIC)
+}
+
+fn done(result: libc::c_int) -> io::Result<()> {
     if result == 0 {
         Ok(())
     } else {
@@ -114,7 +211,7 @@ mod tests {
 
     #[test]
     fn sealed_file_can_be_mapped_for_reading_and_never_again_for_writing() {
-        let memfd = Memfd::create(512).expect("a file in memory");
+        let memfd = Memfd::create(512, Purpose::Board).expect("a file in memory");
         let refusal = |file: BorrowedFd<'_>, protection| {
             map(file, 4_096, protection)
                 .err()
@@ -137,17 +234,77 @@ mod tests {
         ] {
             assert_eq!(refused.expect_err("sealed").raw_os_error(), Some(libc::EPERM));
         }
-        assert!(seal(memfd.file()).is_err(), "the seals themselves are sealed");
+        assert!(
+            seal(memfd.file(), libc::F_SEAL_WRITE).is_err(),
+            "the seals themselves are sealed"
+        );
     }
 
     #[test]
     fn mapping_made_before_the_seal_stays_writable() {
         use std::sync::atomic::Ordering;
-        let memfd = Memfd::create(512).expect("a file in memory");
+        let memfd = Memfd::create(512, Purpose::Board).expect("a file in memory");
         memfd.words()[511].store(7, Ordering::Relaxed);
         let mut bytes = [0; 8];
         let file = File::from(memfd.file().try_clone_to_owned().expect("another descriptor"));
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 511 * 8).expect("read");
         assert_eq!(u64::from_ne_bytes(bytes), 7);
+    }
+
+    fn passed(memfd: &Memfd) -> OwnedFd {
+        memfd.file().try_clone_to_owned().expect("another descriptor")
+    }
+
+    #[test]
+    fn ring_that_is_passed_is_one_memory_for_both() {
+        use std::sync::atomic::Ordering;
+        let ours = Memfd::create(64, Purpose::Ring).expect("a file in memory");
+        let theirs = Memfd::open(passed(&ours), Purpose::Ring, 64).expect("as it should be");
+        theirs.words()[63].store(7, Ordering::Relaxed);
+        ours.words()[0].store(8, Ordering::Relaxed);
+        assert_eq!(ours.words()[63].load(Ordering::Relaxed), 7);
+        assert_eq!(theirs.words()[0].load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn board_that_is_passed_can_be_mapped_for_reading_alone() {
+        let ours = Memfd::create(64, Purpose::Board).expect("a file in memory");
+        assert!(Memfd::open(passed(&ours), Purpose::Board, 64).is_ok());
+        let refused = Memfd::open(passed(&ours), Purpose::Ring, 64).err();
+        assert_eq!(refused.and_then(|error| error.raw_os_error()), Some(libc::EPERM));
+    }
+
+    #[test]
+    fn file_that_could_fault_is_refused() {
+        let refused = |file: OwnedFd| {
+            let refused = Memfd::open(file, Purpose::Ring, 64).err();
+            refused.map_or_else(String::new, |error| error.to_string())
+        };
+        let large = Memfd::create(65, Purpose::Ring).expect("a file in memory");
+        assert!(refused(passed(&large)).contains("size"));
+        let unsealed = File::from(create_file(c"unsealed").expect("a file in memory"));
+        unsealed.set_len(512).expect("sized");
+        assert!(refused(unsealed.into()).contains("sealed"));
+        let odd = File::from(create_file(c"odd").expect("a file in memory"));
+        odd.set_len(12).expect("sized");
+        seal(odd.as_fd(), SIZE_SEALS).expect("sealed");
+        assert!(refused(odd.into()).contains("size"));
+        let on_disk = tempfile::tempfile().expect("a file");
+        on_disk.set_len(512).expect("sized");
+        assert!(refused(on_disk.into()).contains("sealed"));
+        // Huge pages may be reserved nowhere, and then there is nothing to refuse.
+        // SAFETY: the name is a C string; the call touches no other memory.
+        let huge = unsafe {
+            libc::memfd_create(
+                c"huge".as_ptr(),
+                libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_HUGETLB,
+            )
+        };
+        if huge >= 0 {
+            // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+            let huge = unsafe { OwnedFd::from_raw_fd(huge) };
+            seal(huge.as_fd(), SIZE_SEALS).expect("sealed");
+            assert!(refused(huge).contains("plain"));
+        }
     }
 }

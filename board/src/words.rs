@@ -7,14 +7,18 @@ pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::board::BoardError;
+#[cfg(not(any(loom, miri)))]
+use crate::memfd::{Memfd, Purpose};
+#[cfg(not(any(loom, miri)))]
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 #[cfg(not(any(loom, miri)))]
-type Body = crate::memfd::Memfd;
+type Body = Memfd;
 #[cfg(any(loom, miri))]
 type Body = Box<[AtomicU64]>;
 
-/// The memory of one board. Clones share it; it ends with the last of them.
+/// The memory of one board or ring. Clones share it; it ends with the last of them.
 #[derive(Clone)]
 pub(crate) struct Words {
     body: Arc<Body>,
@@ -24,7 +28,23 @@ impl Words {
     /// `len` words, all zero.
     #[cfg(not(any(loom, miri)))]
     pub(crate) fn zeroed(len: usize) -> Result<Self, BoardError> {
-        let body = Arc::new(Body::create(len)?);
+        let body = Arc::new(Body::create(len, Purpose::Board)?);
+        Ok(Self { body })
+    }
+
+    /// `len` words, all zero, that another process may write too, and a child process does not inherit.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn zeroed_ring(len: usize) -> Result<Self, BoardError> {
+        let body = Body::create(len, Purpose::Ring)?;
+        body.keep_from_children()?;
+        let body = Arc::new(body);
+        Ok(Self { body })
+    }
+
+    /// The words of a file that another process passed, at most `len_max`.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn open(file: OwnedFd, purpose: Purpose, len_max: usize) -> Result<Self, BoardError> {
+        let body = Arc::new(Body::open(file, purpose, len_max)?);
         Ok(Self { body })
     }
 
@@ -36,9 +56,15 @@ impl Words {
         Ok(Self { body })
     }
 
+    /// `len` words, all zero.
+    #[cfg(any(loom, miri))]
+    pub(crate) fn zeroed_ring(len: usize) -> Result<Self, BoardError> {
+        Self::zeroed(len)
+    }
+
     /// The file behind the memory.
     #[cfg(not(any(loom, miri)))]
-    pub(crate) fn file(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
         self.body.file()
     }
 
@@ -46,6 +72,12 @@ impl Words {
     #[inline]
     pub(crate) fn span(&self, start: usize, len: usize) -> Option<&[AtomicU64]> {
         self.all().get(start..start.checked_add(len)?)
+    }
+
+    /// How many words there are.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn len(&self) -> usize {
+        self.all().len()
     }
 
     /// One word, ordered as asked; none outside.
