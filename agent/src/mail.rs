@@ -27,8 +27,8 @@ pub(crate) struct Asker {
 /// What was asked of a module that only its owner can answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Question {
-    /// A node; picked by the asking core once the owner says ok.
-    Pick(Avoid),
+    /// A node, by key and nodes to avoid; picked by the asking core once the owner says ok.
+    Pick(Option<u64>, Avoid),
     /// Tell when the first route is there.
     Register,
     /// All nodes.

@@ -1,11 +1,13 @@
 //! The board as a whole: its size, its memory, and the halves that work on it.
 
+use crate::calls::Calls;
 use crate::clock::BeatClock;
 use crate::layout::Layout;
 use crate::reader::BoardReader;
 use crate::words::{Ordering, Words};
 use crate::writer::BoardWriter;
 use lars_wire::bounds::NODES_MAX;
+use std::time::Duration;
 
 /// How large a board is.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,7 @@ pub enum BoardError {
 pub struct Board {
     words: Words,
     layout: Layout,
+    calls: Calls,
 }
 
 impl Board {
@@ -56,16 +59,24 @@ impl Board {
         for (place, word) in layout.header().into_iter().enumerate() {
             words.store(place, word, Ordering::Release);
         }
+        let calls = Calls::new(&layout)?;
         let clock = BeatClock::start();
         let writers = (0..layout.shards())
-            .map(|shard| BoardWriter::new(words.clone(), layout, shard, clock))
+            .map(|shard| BoardWriter::new(words.clone(), layout, shard, clock, calls.clone()))
             .collect();
-        Ok((Self { words, layout }, writers))
+        Ok((Self { words, layout, calls }, writers))
     }
 
-    /// A reader with its own rotation, started at random from `seed`.
+    /// A reader with its own rotation, started at random from `seed`. Readers of one board count calls in flight
+    /// together.
     pub fn reader(&self, seed: u64) -> BoardReader {
-        BoardReader::new(self.words.clone(), self.layout, seed)
+        BoardReader::new(self.words.clone(), self.layout, self.calls.clone(), seed)
+    }
+
+    /// A pick whose call is never reported counts as in flight for this long, and for half as long again at most.
+    /// 10 s unless said otherwise.
+    pub fn bound_calls(&self, bound: Duration) {
+        self.calls.bound(bound);
     }
 
     /// The file behind the memory. It is sealed: whoever maps it can only read.

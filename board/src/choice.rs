@@ -1,6 +1,14 @@
-//! The rule by which a reader chooses from a list, with what comes of it. Pure: a list and a turn in, a node out.
+//! What a reader makes of a list: the rules, a file each, and what comes of a pick. Pure but for the shared counts that
+//! it looks at: a list and a reader's place in it go in, a node comes out.
 
-use crate::entry::Rule;
+mod adaptive;
+mod classic;
+mod credit;
+mod keyed;
+mod schedule;
+
+use crate::calls::{Begun, Calls};
+use crate::entry::{NodeSlot, Rule};
 use crate::list::List;
 use fastrand::Rng;
 use lars_wire::NodeAddr;
@@ -12,19 +20,48 @@ pub struct Choice {
     pub addr: NodeAddr,
     /// Version of the route.
     pub version: u64,
-    /// For the report: bits 0 to 15 are the node's place in the entry plus one, bits 16 to 39 the entry's generation,
-    /// bit 40 says that this was a probe. Never 0.
+    /// For the report; see [`Token`]. Never 0.
     pub token: u64,
 }
 
-impl Choice {
-    pub(crate) fn new(taken: Taken, version: u64, generation: u32) -> Self {
-        let token = (taken.place as u64 + 1) | u64::from(generation) << 16 | u64::from(taken.probe) << 40;
-        Self {
-            addr: taken.addr,
-            version,
-            token,
+/// What a report gives back of the pick it belongs to. It comes from outside: a hint, to be checked.
+///
+/// Bits 0 to 23 are the node's slot, bits 24 to 39 the period in which the call began, bit 40 says that this was a probe,
+/// bit 41 that the call counts as in flight. Bit 63 is always set, so that no token is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token(pub u64);
+
+impl Token {
+    const BEGUN_SHIFT: u32 = NodeSlot::BITS;
+    const PROBE: u64 = 1 << 40;
+    const COUNTED: u64 = 1 << 41;
+    const SET: u64 = 1 << 63;
+
+    fn new(slot: NodeSlot, begun: Option<Begun>, probe: bool) -> Self {
+        let mut bits = Self::SET | u64::from(slot.to_bits());
+        if let Some(Begun(period)) = begun {
+            bits |= Self::COUNTED | u64::from(period) << Self::BEGUN_SHIFT;
         }
+        Self(if probe { bits | Self::PROBE } else { bits })
+    }
+
+    /// The slot of the node; [`NodeSlot::NONE`] for what is no token.
+    pub fn slot(self) -> NodeSlot {
+        if self.0 & Self::SET == 0 {
+            NodeSlot::NONE
+        } else {
+            NodeSlot::new(self.0 as u32 & ((1 << NodeSlot::BITS) - 1))
+        }
+    }
+
+    /// Whether the pick was a probe.
+    pub fn is_probe(self) -> bool {
+        self.0 & Self::SET != 0 && self.0 & Self::PROBE != 0
+    }
+
+    pub(crate) fn begun(self) -> Option<Begun> {
+        let counted = self.0 & Self::SET != 0 && self.0 & Self::COUNTED != 0;
+        counted.then_some(Begun((self.0 >> Self::BEGUN_SHIFT) as u16))
     }
 }
 
@@ -33,7 +70,8 @@ impl Choice {
 pub enum Picked {
     /// A node.
     Node(Choice),
-    /// No node is idle (all are overloaded, probing or draining), and it is not a probe's turn.
+    /// Do not call now: no node is idle (all are overloaded, probing or draining), and it is not a probe's turn; or
+    /// this was a retry, and the module has had as many as it may.
     Overloaded {
         /// Version of the route.
         version: u64,
@@ -42,141 +80,70 @@ pub enum Picked {
     Absent,
 }
 
-/// Where one reader stands with one module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
-    /// The place among the idle nodes whose turn is next, modulo their number.
-    idle_next: u16,
-    /// The same among the overloaded and probing ones.
-    overloaded_next: u16,
-    /// Picks since the last probe while some node was overloaded.
-    probe_count: u16,
-}
-
-impl Turn {
-    /// As one word.
-    #[inline]
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.idle_next) | u64::from(self.overloaded_next) << 16 | u64::from(self.probe_count) << 32
-    }
-
-    /// The turn whose word is `bits`.
-    #[inline]
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Self {
-            idle_next: bits as u16,
-            overloaded_next: (bits >> 16) as u16,
-            probe_count: (bits >> 32) as u16,
-        }
-    }
-
-    /// Somewhere in the rotation, so that many readers do not walk in step.
-    pub(crate) fn random(rng: &mut Rng, rule: Rule) -> Self {
-        let Rule::Classic { probe_num, .. } = rule;
-        Self {
-            idle_next: rng.u16(..),
-            overloaded_next: rng.u16(..),
-            probe_count: rng.u16(..=probe_num),
-        }
-    }
+/// One pick from one list.
+pub(crate) struct Pick<'a> {
+    pub(crate) list: &'a List<'a>,
+    pub(crate) shard: u16,
+    pub(crate) key: Option<u64>,
+    pub(crate) avoid: &'a [NodeAddr],
+    /// Whether a granted probe may be taken.
+    pub(crate) may_probe: bool,
+    pub(crate) calls: &'a Calls,
+    pub(crate) rng: &'a mut Rng,
+    /// What the reader kept of the module after its last pick; none where it is new.
+    pub(crate) kept: Option<u64>,
 }
 
 /// The node that a rule took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// Its place in the list.
-    place: usize,
     addr: NodeAddr,
+    pub(crate) slot: NodeSlot,
     probe: bool,
+    /// The grant to be claimed before this pick counts.
+    pub(crate) grant: Option<(NodeSlot, u16)>,
+    /// Whether the call is to count as in flight.
+    pub(crate) counts: bool,
 }
 
-/// The classic rule (`LoadBalance::choice_one_host` of the C++ system), and beside it what that one does not know:
-/// nodes to avoid. A probe whose candidates are all to be avoided waits for the next pick while an idle node is left.
+impl Taken {
+    /// The node at `place` of a rule that does not look at calls in flight.
+    #[inline]
+    fn at(list: &List<'_>, place: usize, addr: NodeAddr, probe: bool) -> Option<Self> {
+        let (slot, _) = list.hot(place)?;
+        Some(Self {
+            addr,
+            slot,
+            probe,
+            grant: None,
+            counts: false,
+        })
+    }
+
+    /// What the caller is told.
+    #[inline]
+    pub(crate) fn choice(self, version: u64, begun: Option<Begun>) -> Choice {
+        Choice {
+            addr: self.addr,
+            version,
+            token: Token::new(self.slot, begun, self.probe).0,
+        }
+    }
+}
+
+/// Chooses by the list's rule; beside the node what the reader is to keep of the module.
 #[inline]
-pub(crate) fn choose(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
-    let Rule::Classic {
-        probe_num,
-        forget_probe_count,
-    } = list.rule;
-    if list.overloaded == 0 {
-        if forget_probe_count {
-            turn.probe_count = 0;
-        }
-        return take_idle(list, turn, avoid);
+pub(crate) fn choose(pick: &mut Pick<'_>) -> (Option<Taken>, u64) {
+    match pick.list.rule {
+        Rule::Classic {
+            probe_num,
+            forget_probe_count,
+        } => classic::choose(pick, probe_num, forget_probe_count),
+        Rule::Adaptive(retries) => credit::choose(pick, retries, |pick, _| adaptive::choose(pick)),
+        Rule::WeightedRoundRobin(retries) => credit::choose(pick, retries, schedule::choose),
+        Rule::ConsistentHash {
+            retries,
+            load_max_percent,
+        } => credit::choose(pick, retries, |pick, _| keyed::choose(pick, load_max_percent)),
     }
-    if turn.probe_count < probe_num {
-        turn.probe_count += 1;
-        return take_idle(list, turn, avoid);
-    }
-    // A copy: so the turn of most picks, which are no probes, stays in registers.
-    let mut probing = *turn;
-    let taken = probe(list, &mut probing, avoid);
-    *turn = probing;
-    taken
-}
-
-#[inline(never)]
-fn probe(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
-    let mut probed = take_overloaded(list, turn, avoid);
-    if probed.is_none() {
-        let idle = in_turn(list, 0, list.idle, &mut turn.idle_next, avoid);
-        if let Some((place, addr)) = idle {
-            return Some(Taken {
-                place,
-                addr,
-                probe: false,
-            });
-        }
-        probed = take_overloaded(list, turn, &[]);
-    }
-    turn.probe_count = 0;
-    probed
-}
-
-#[inline]
-fn take_idle(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
-    let idle = in_turn(list, 0, list.idle, &mut turn.idle_next, avoid)
-        .or_else(|| in_turn(list, 0, list.idle, &mut turn.idle_next, &[]));
-    idle.map(|(place, addr)| Taken {
-        place,
-        addr,
-        probe: false,
-    })
-}
-
-fn take_overloaded(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
-    let overloaded = in_turn(list, list.idle, list.overloaded, &mut turn.overloaded_next, avoid);
-    overloaded.map(|(place, addr)| Taken {
-        place,
-        addr,
-        probe: true,
-    })
-}
-
-/// The node whose turn it is among the `count` nodes from `first` on, passing over those in `avoid`. It goes to the
-/// queue's tail, and those passed over with it. None where all are in `avoid`.
-#[inline]
-fn in_turn(
-    list: &List<'_>,
-    first: u16,
-    count: u16,
-    next: &mut u16,
-    avoid: &[NodeAddr],
-) -> Option<(usize, NodeAddr)> {
-    // Each address stands once in a list: whoever passes over as many as there are to avoid has found one.
-    let tries = usize::from(count).min(avoid.len() + 1);
-    let mut turn = *next;
-    for _ in 0..tries {
-        if turn >= count {
-            turn %= count;
-        }
-        let place = usize::from(first) + usize::from(turn);
-        turn += 1;
-        let addr = list.addr(place)?;
-        if !avoid.contains(&addr) {
-            *next = turn;
-            return Some((place, addr));
-        }
-    }
-    None
 }

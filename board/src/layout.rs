@@ -8,6 +8,7 @@
 //! ```
 
 use crate::board::{BoardConfig, BoardError};
+use crate::entry::NodeSlot;
 #[cfg(not(loom))]
 use crate::list::LIST_WORDS_MAX;
 use std::ops::Range;
@@ -17,7 +18,7 @@ pub(crate) const LINE_WORDS: usize = 8;
 /// First word of every board: "LarsBord" as little-endian bytes.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LarsBord");
 /// Changes whenever the meaning of a word does.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 
 /// Most modules of a board: above it, the private state of one reader alone (24 bytes a module) outgrows the caches.
 pub const BOARD_MODULES_MAX: u32 = 1 << 20;
@@ -30,10 +31,10 @@ pub const BOARD_SHARDS_MAX: u16 = 1_024;
 const MODULE_WORDS: usize = 128;
 #[cfg(loom)]
 const MODULE_WORDS: usize = LINE_WORDS;
-/// Words reserved, not used, in each shard beyond that: a hundred blocks of the largest size (64 MiB), so that a shard
-/// of few modules can publish one of 16,384 nodes a hundred times a second.
+/// Words reserved, not used, in each shard beyond that: 64 blocks of the largest size (64 MiB), so that a shard of few
+/// modules can publish one of 16,384 IPv4 nodes a hundred times a second.
 #[cfg(not(loom))]
-const ROOM_WORDS: usize = 128 * LIST_WORDS_MAX;
+const ROOM_WORDS: usize = 64 * LIST_WORDS_MAX;
 #[cfg(loom)]
 const ROOM_WORDS: usize = LINE_WORDS;
 /// Fewest buckets of an index, as a power of two: one page. A model checker's board is as small as it can be.
@@ -76,11 +77,6 @@ impl Head {
     pub(crate) fn offset(self) -> Option<usize> {
         let offset = (self.0 >> GENERATION_BITS) as usize;
         (offset != 0).then_some(offset)
-    }
-
-    /// The generation it was published as.
-    pub(crate) fn generation(self) -> u32 {
-        self.0 as u32 & GENERATION_MAX
     }
 }
 
@@ -159,6 +155,11 @@ impl Layout {
     /// Modules that one shard can hold.
     pub(crate) fn shard_modules_max(&self) -> u32 {
         self.shard_modules_max
+    }
+
+    /// Nodes that lists of one shard can hold, and that a slot can name: two words each at least.
+    pub(crate) fn shard_nodes_max(&self) -> usize {
+        (self.space_words / 2).min(1 << NodeSlot::BITS)
     }
 
     /// Words of the whole board.

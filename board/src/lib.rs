@@ -3,13 +3,15 @@
 //! Read in this order: [`Entry`] (what a shard says of a module), [`Board`] (the memory), [`BoardWriter`] (one a
 //! shard) and [`BoardReader`] (one a thread), which holds what only one reader knows: its place in the rotation.
 //! Inside: `layout` (where everything stands) and `words` over `memfd` (the memory, every access checked); then, from
-//! the index to a node, `index` and `sweep`, `list` and `space`, `choice` and `turns`.
+//! the index to a node, `index` and `sweep`, `list`, `table` and `space`, `choice` with a file for each rule, `turns`
+//! (what one reader keeps) and `calls` (what the readers of a process share).
 //!
 //! A module's nodes are a list that is never changed once it is published; one atomic word, the head, says which list
 //! it is, and a new list is published by replacing the head. Readers check the head again after reading. No reader
 //! ever waits for a writer, no writer for a reader, and a writer that dies at any moment leaves nothing torn.
 
 mod board;
+mod calls;
 mod choice;
 mod clock;
 mod entry;
@@ -22,13 +24,14 @@ mod reader;
 mod ring;
 mod space;
 mod sweep;
+mod table;
 mod turns;
 mod words;
 mod writer;
 
 pub use board::{Board, BoardConfig, BoardError};
-pub use choice::{Choice, Picked};
-pub use entry::{Entry, EntryNode, Rule};
+pub use choice::{Choice, Picked, Token};
+pub use entry::{Entry, EntryNode, Hot, NodeSlot, Retries, Rule};
 pub use layout::{BOARD_MODULES_MAX, BOARD_SHARDS_MAX};
 pub use reader::BoardReader;
 pub use ring::{

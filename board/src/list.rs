@@ -1,37 +1,47 @@
-//! A module's node list as words: written once, read by many, never changed.
+//! A module's node list as words: written once, read by many; only its hot words are refreshed in place.
 //!
 //! ```text
 //! word 0   version of the route
 //! word 1   shape: nodes 16 bits | idle 16 | overloaded or probing 16 | block class 8 | wide 1
-//! word 2   slot 32 bits | probe_num 16 | rule 8 (1: classic) | forget_probe_count 1
+//! word 2   slot 32 bits | number 16 | rule 8 | extra 8
+//!          classic (1): probe_num, forget_probe_count
+//!          adaptive (2), weighted round robin (3), consistent hash (4): retries in percent 8 bits and their floor 8,
+//!          the bound on a node's load in percent above 100
+//! word 3   mean weight of the idle nodes, 32 bits of a float | words of the table 32
 //! then     the nodes. Narrow (every node is IPv4): address 32 bits | port 16 | weight 14 | view 2
 //!          wide: address 64 | address 64 | 32 unused, port 16, weight 14, view 2
-//! then     one hot word a node: 0 while nothing is known of the node's cost
+//! then     one hot word a node: cost in microseconds, 32 bits of a float | warmth 8 | node slot 24
+//! then     the table that the rule needs (`table.rs`)
 //! ```
 
-use crate::entry::{Entry, EntryNode, Rule};
+use crate::entry::{Entry, EntryNode, Hot, NodeSlot, Retries, Rule};
 use crate::layout::LINE_WORDS;
+#[cfg(not(loom))]
+use crate::table::POINTS_MAX;
+use crate::table::{STEPS_MAX, mean_weight};
 use crate::words::{AtomicU64, Ordering, Words};
 use lars_wire::NodeAddr;
 use lars_wire::bounds::{NODES_MAX, WEIGHT_MAX};
 use lars_wire::caller::NodeView;
 
-const HEADER_WORDS: usize = 3;
+const HEADER_WORDS: usize = 4;
 const WIDE_WORDS: usize = 3;
 const RULE_CLASSIC: u64 = 1;
+const RULE_ADAPTIVE: u64 = 2;
+const RULE_ROUND_ROBIN: u64 = 3;
+const RULE_HASH: u64 = 4;
 const WEIGHT_BITS: u32 = 14;
-/// What the hot word of a node starts with.
-const HOT_UNKNOWN: u64 = 0;
+const SLOT_MASK: u64 = (1 << NodeSlot::BITS) - 1;
 
-/// Words of the largest list: all of its nodes IPv6.
+/// Words of the largest list: all of its nodes IPv6, on a ring of hashes.
 #[cfg(not(loom))]
 pub(crate) const LIST_WORDS_MAX: usize =
-    (HEADER_WORDS + NODES_MAX * (WIDE_WORDS + 1)).next_multiple_of(LINE_WORDS);
+    (HEADER_WORDS + NODES_MAX * (WIDE_WORDS + 1) + POINTS_MAX).next_multiple_of(LINE_WORDS);
 #[cfg(loom)]
 pub(crate) const LIST_WORDS_MAX: usize = LINE_WORDS;
 
 const _: () = assert!(WEIGHT_MAX < 1 << WEIGHT_BITS);
-// A node's place plus one is 16 bits of a token.
+// A node's place plus one is 16 bits of a grant.
 const _: () = assert!(NODES_MAX < 1 << 16);
 
 /// What the writer adds to an entry: where it keeps the list, and which private state readers keep for the module.
@@ -48,44 +58,40 @@ pub(crate) fn is_wide(nodes: &[EntryNode]) -> bool {
     nodes.iter().any(|node| node.addr.ipv4_number().is_none())
 }
 
-/// Words that the list of these nodes takes.
-pub(crate) fn words_needed(nodes: &[EntryNode]) -> usize {
-    HEADER_WORDS + nodes.len() * (node_words(is_wide(nodes)) + 1)
+/// Words that the list of these nodes takes, with a table of `table_words`.
+pub(crate) fn words_needed(nodes: &[EntryNode], table_words: usize) -> usize {
+    HEADER_WORDS + nodes.len() * (node_words(is_wide(nodes)) + 1) + table_words
 }
 
 fn node_words(wide: bool) -> usize {
     if wide { WIDE_WORDS } else { 1 }
 }
 
+/// How many nodes stand first and take picks.
+pub(crate) fn idle_count(nodes: &[EntryNode]) -> usize {
+    let idle = nodes.iter().take_while(|node| node.view == NodeView::Idle);
+    idle.count()
+}
+
 /// Writes the list at `offset`. It becomes visible with the Release store of a head that names it.
-pub(crate) fn write(words: &Words, offset: usize, entry: &Entry<'_>, kept: Bookkeeping) {
+pub(crate) fn write(words: &Words, offset: usize, entry: &Entry<'_>, kept: Bookkeeping, table: &[u64]) {
     let nodes = entry.nodes;
     let wide = is_wide(nodes);
-    let idle = nodes
-        .iter()
-        .take_while(|node| node.view == NodeView::Idle)
-        .count();
+    let idle = idle_count(nodes);
     let is_probed = |node: &&EntryNode| matches!(node.view, NodeView::Overloaded | NodeView::Probing);
     let overloaded = nodes[idle..].iter().take_while(is_probed).count();
+    let rest = &nodes[idle + overloaded..];
+    let reserve = idle_count(rest);
     debug_assert!(
-        nodes[idle + overloaded..]
-            .iter()
-            .all(|node| node.view == NodeView::Draining),
-        "idle nodes first, then overloaded and probing ones, then draining ones"
+        rest[reserve..].iter().all(|node| node.view == NodeView::Draining),
+        "idle nodes first, then overloaded and probing ones, then the reserve, then draining ones"
     );
     let shape = nodes.len() as u64
         | (idle as u64) << 16
         | (overloaded as u64) << 32
         | u64::from(kept.class) << 48
         | u64::from(wide) << 56;
-    let Rule::Classic {
-        probe_num,
-        forget_probe_count,
-    } = entry.rule;
-    let rule = u64::from(kept.slot)
-        | u64::from(probe_num) << 32
-        | RULE_CLASSIC << 48
-        | u64::from(forget_probe_count) << 56;
+    let mean = mean_weight(&nodes[..idle]).to_bits();
     let mut place = offset;
     let mut put = |word| {
         words.store(place, word, Ordering::Relaxed);
@@ -93,7 +99,8 @@ pub(crate) fn write(words: &Words, offset: usize, entry: &Entry<'_>, kept: Bookk
     };
     put(entry.version);
     put(shape);
-    put(rule);
+    put(rule_word(entry.rule, kept.slot));
+    put(u64::from(mean) << 32 | table.len() as u64);
     for node in nodes {
         let low = u64::from(node.addr.port()) << 16
             | u64::from(node.weight.min((1 << WEIGHT_BITS) - 1)) << 2
@@ -107,16 +114,80 @@ pub(crate) fn write(words: &Words, offset: usize, entry: &Entry<'_>, kept: Bookk
             put(u64::from(node.addr.ipv4_number().unwrap_or_default()) << 32 | low);
         }
     }
-    for _ in nodes {
-        put(HOT_UNKNOWN);
+    for node in nodes {
+        put(hot_word(node.slot, node.hot));
     }
+    for &word in table {
+        put(word);
+    }
+}
+
+fn rule_word(rule: Rule, slot: u32) -> u64 {
+    let retried = |retries: Retries| u64::from(retries.percent) | u64::from(retries.floor) << 8;
+    let (kind, number, extra) = match rule {
+        Rule::Classic {
+            probe_num,
+            forget_probe_count,
+        } => (RULE_CLASSIC, u64::from(probe_num), u64::from(forget_probe_count)),
+        Rule::Adaptive(retries) => (RULE_ADAPTIVE, retried(retries), 0),
+        Rule::WeightedRoundRobin(retries) => (RULE_ROUND_ROBIN, retried(retries), 0),
+        Rule::ConsistentHash {
+            retries,
+            load_max_percent,
+        } => {
+            let above = load_max_percent.saturating_sub(100).min(u16::from(u8::MAX));
+            (RULE_HASH, retried(retries), u64::from(above))
+        }
+    };
+    u64::from(slot) | number << 32 | kind << 48 | extra << 56
+}
+
+#[inline]
+fn rule_of(word: u64) -> Option<Rule> {
+    let (number, extra) = ((word >> 32) as u16, (word >> 56) as u8);
+    let retries = Retries {
+        percent: number as u8,
+        floor: (number >> 8) as u8,
+    };
+    match word >> 48 & 0xff {
+        RULE_CLASSIC => Some(Rule::Classic {
+            probe_num: number,
+            forget_probe_count: extra & 1 == 1,
+        }),
+        RULE_ADAPTIVE => Some(Rule::Adaptive(retries)),
+        RULE_ROUND_ROBIN => Some(Rule::WeightedRoundRobin(retries)),
+        RULE_HASH => Some(Rule::ConsistentHash {
+            retries,
+            load_max_percent: 100 + u16::from(extra),
+        }),
+        _ => None,
+    }
+}
+
+fn hot_word(slot: NodeSlot, hot: Hot) -> u64 {
+    u64::from(hot.cost_us.to_bits()) << 32
+        | u64::from(hot.warmth) << NodeSlot::BITS
+        | u64::from(slot.to_bits())
+}
+
+#[inline]
+fn hot_of(word: u64) -> (NodeSlot, Hot) {
+    let hot = Hot {
+        cost_us: f32::from_bits((word >> 32) as u32),
+        warmth: (word >> NodeSlot::BITS) as u8,
+    };
+    (NodeSlot::new((word & SLOT_MASK) as u32), hot)
 }
 
 /// A list as a reader finds it. While it is being read it may be overwritten: every number is checked, and nothing
 /// is believed until the head was seen unchanged afterwards.
 pub(crate) struct List<'a> {
     nodes: &'a [AtomicU64],
+    hot: &'a [AtomicU64],
+    table: &'a [AtomicU64],
     wide: bool,
+    /// The mean weight of the idle nodes.
+    pub(crate) mean_weight: f32,
     /// Version of the route.
     pub(crate) version: u64,
     /// How many nodes stand first and take picks.
@@ -133,34 +204,54 @@ impl<'a> List<'a> {
     /// The list at `offset`; none where the words there cannot be one.
     #[inline]
     pub(crate) fn at(words: &'a Words, offset: usize) -> Option<Self> {
-        let [version, shape, rule] = words.span(offset, HEADER_WORDS)? else {
+        let [version, shape, rule, mean] = words.span(offset, HEADER_WORDS)? else {
             return None;
         };
-        let (version, shape, rule) = (relaxed(version), relaxed(shape), relaxed(rule));
+        let (version, shape, mean) = (relaxed(version), relaxed(shape), relaxed(mean));
+        let kind = relaxed(rule);
         let count = usize::from(shape as u16);
         let (idle, overloaded) = ((shape >> 16) as u16, (shape >> 32) as u16);
         let wide = shape >> 56 & 1 == 1;
         if count > NODES_MAX || usize::from(idle) + usize::from(overloaded) > count {
             return None;
         }
-        if rule >> 48 & 0xff != RULE_CLASSIC {
-            return None;
-        }
+        let (nodes, table_words) = (count * node_words(wide), mean as u32 as usize);
+        let body = words.span(offset + HEADER_WORDS, nodes + count + table_words)?;
+        let (nodes, rest) = body.split_at(nodes);
+        let (hot, table) = rest.split_at(count);
         Some(Self {
-            nodes: words.span(offset + HEADER_WORDS, count * node_words(wide))?,
+            nodes,
+            hot,
+            table,
             wide,
+            mean_weight: f32::from_bits((mean >> 32) as u32),
             version,
             idle,
             overloaded,
-            rule: Rule::Classic {
-                probe_num: (rule >> 32) as u16,
-                forget_probe_count: rule >> 56 & 1 == 1,
-            },
+            rule: rule_of(kind)?,
             kept: Bookkeeping {
                 class: (shape >> 48) as u8,
-                slot: rule as u32,
+                slot: kind as u32,
             },
         })
+    }
+
+    /// Whether the table is one of aliases.
+    #[inline]
+    pub(crate) fn has_aliases(&self) -> bool {
+        let drawn = match self.rule {
+            Rule::Adaptive(_) => true,
+            Rule::WeightedRoundRobin(_) => usize::from(self.idle) > STEPS_MAX,
+            Rule::Classic { .. } | Rule::ConsistentHash { .. } => false,
+        };
+        drawn && self.table.len() == usize::from(self.idle) && self.idle > 0
+    }
+
+    /// Where the nodes that take no picks at all begin: behind the idle, the overloaded and the reserve.
+    pub(crate) fn serving(&self) -> usize {
+        let rest = usize::from(self.idle) + usize::from(self.overloaded);
+        let is_idle = |&place: &usize| self.node(place).is_some_and(|node| node.view == NodeView::Idle);
+        rest + (rest..self.len()).take_while(is_idle).count()
     }
 
     /// How many nodes there are.
@@ -178,8 +269,48 @@ impl<'a> List<'a> {
     pub(crate) fn node(&self, place: usize) -> Option<EntryNode> {
         let (addr, low) = self.addr_and_low(place)?;
         let view = NodeView::try_from((low & 3) as u8).ok()?;
-        let weight = (low as u16 >> 2) & ((1 << WEIGHT_BITS) - 1);
-        Some(EntryNode { addr, weight, view })
+        let (slot, hot) = self.hot(place)?;
+        Some(EntryNode {
+            addr,
+            weight: weight_of(low),
+            view,
+            slot,
+            hot,
+        })
+    }
+
+    /// The weight of the node at `place`, at least 1; none outside of the list.
+    #[inline]
+    pub(crate) fn weight(&self, place: usize) -> Option<u16> {
+        let stride = node_words(self.wide);
+        let low = self.nodes.get(place.checked_mul(stride)? + stride - 1)?;
+        Some(weight_of(relaxed(low)).max(1))
+    }
+
+    /// The slot and the hot part of the node at `place`; none outside of the list.
+    #[inline]
+    pub(crate) fn hot(&self, place: usize) -> Option<(NodeSlot, Hot)> {
+        Some(hot_of(relaxed(self.hot.get(place)?)))
+    }
+
+    /// Replaces the hot part of the node at `place`, for the writer.
+    pub(crate) fn refresh(&self, place: usize, hot: Hot) {
+        if let Some(word) = self.hot.get(place) {
+            let slot = hot_of(relaxed(word)).0;
+            word.store(hot_word(slot, hot), Ordering::Relaxed);
+        }
+    }
+
+    /// Words of the table.
+    #[inline]
+    pub(crate) fn table_len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// A word of the table; none outside of it.
+    #[inline]
+    pub(crate) fn table(&self, place: usize) -> Option<u64> {
+        self.table.get(place).map(relaxed)
     }
 
     #[inline]
@@ -200,6 +331,10 @@ impl<'a> List<'a> {
             ))
         }
     }
+}
+
+fn weight_of(low: u64) -> u16 {
+    (low as u16 >> 2) & ((1 << WEIGHT_BITS) - 1)
 }
 
 #[inline]

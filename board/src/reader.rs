@@ -3,7 +3,8 @@
 //! A reader believes nothing that it reads: offsets, counts and sizes are checked against the memory, loops are
 //! bounded by the layout, and what makes no sense is a module that is not there.
 
-use crate::choice::{Choice, Picked, choose};
+use crate::calls::Calls;
+use crate::choice::{Pick, Picked, Token, choose};
 use crate::entry::EntryNode;
 use crate::index::Sight;
 use crate::layout::Layout;
@@ -20,16 +21,18 @@ const TRIES_MAX: u32 = if cfg!(loom) { 3 } else { 64 };
 pub struct BoardReader {
     words: Words,
     layout: Layout,
+    calls: Calls,
     turns: Turns,
     gave_up: u64,
 }
 
 impl BoardReader {
-    pub(crate) fn new(words: Words, layout: Layout, seed: u64) -> Self {
+    pub(crate) fn new(words: Words, layout: Layout, calls: Calls, seed: u64) -> Self {
         let turns = Turns::new(layout.shards(), seed);
         Self {
             words,
             layout,
+            calls,
             turns,
             gave_up: 0,
         }
@@ -39,13 +42,21 @@ impl BoardReader {
     /// for a probe, another overloaded one) to offer. Allocates only when a module is picked for the first time.
     #[inline]
     pub fn pick(&mut self, module: ModuleId, avoid: &[NodeAddr]) -> Picked {
+        self.pick_keyed(module, None, avoid)
+    }
+
+    /// The same for a caller with a key: where the rule sends like to like, equal keys prefer equal nodes.
+    #[inline]
+    pub fn pick_keyed(&mut self, module: ModuleId, key: Option<u64>, avoid: &[NodeAddr]) -> Picked {
         let Self {
             words,
             layout,
+            calls,
             turns,
             gave_up,
         } = self;
         let shard = module.shard(layout.shards());
+        let mut may_probe = true;
         let picked = until_whole(gave_up, || {
             let Some((sight, list)) = look_up(words, layout, shard, module) else {
                 return Some(Picked::Absent);
@@ -54,19 +65,46 @@ impl BoardReader {
             let Some(list) = list else {
                 return sight.still_holds(words).then_some(Picked::Absent);
             };
-            let mut turn = turns.peek(shard, list.kept.slot, module, list.rule);
-            let taken = choose(&list, &mut turn, avoid);
+            // Nothing is changed yet: slot and rule may have been read from a list that was just being overwritten.
+            let kept = turns.peek(shard, list.kept.slot, module);
+            let (taken, keep) = choose(&mut Pick {
+                list: &list,
+                shard,
+                key,
+                avoid,
+                may_probe,
+                calls,
+                rng: &mut turns.rng,
+                kept,
+            });
             if !sight.still_holds(words) {
                 return None;
             }
-            turns.keep(shard, list.kept.slot, module, turn);
+            let grant = taken.and_then(|taken| taken.grant);
+            if grant.is_some_and(|grant| !calls.claim(shard, list.kept.slot, grant)) {
+                may_probe = false;
+                return None;
+            }
+            turns.keep(shard, list.kept.slot, module, keep);
             let version = list.version;
-            Some(match taken {
-                Some(taken) => Picked::Node(Choice::new(taken, version, sight.head.generation())),
-                None => Picked::Overloaded { version },
-            })
+            let Some(taken) = taken else {
+                return Some(Picked::Overloaded { version });
+            };
+            let begun = taken.counts.then(|| calls.begin(shard, taken.slot)).flatten();
+            Some(Picked::Node(taken.choice(version, begun)))
         });
         picked.unwrap_or(Picked::Absent)
+    }
+
+    /// A call ended whose pick gave this token, by whichever reader of this process: it is in flight no more. To be
+    /// called once for each report, as soon as it arrives; a token that is made up does no harm.
+    #[inline]
+    pub fn finish(&self, module: ModuleId, token: u64) {
+        let token = Token(token);
+        if let Some(begun) = token.begun() {
+            let shard = module.shard(self.layout.shards());
+            self.calls.finish(shard, token.slot(), begun);
+        }
     }
 
     /// Puts the module's nodes into `nodes` (cleared before); returns the route's version, or none where the module
@@ -146,7 +184,7 @@ mod tests {
     use super::*;
     use crate::board::BoardConfig;
     use crate::clock::BeatClock;
-    use crate::entry::{Entry, Rule};
+    use crate::entry::{Entry, Retries, Rule};
     use crate::layout::Head;
     use crate::writer::BoardWriter;
     use fastrand::Rng;
@@ -165,8 +203,8 @@ mod tests {
             2 => rng.u64(..),
             3 => rng.u64(..64),
             4 => Head::live(near_the_end, 1).0,
-            // A classic rule for a module of any slot.
-            5 => 1 << 48 | rng.u64(..1 << 20),
+            // A rule for a module of any slot.
+            5 => rng.u64(1..=4) << 48 | rng.u64(..1 << 20),
             // A shape: so many nodes, so many of them idle, wide or not.
             _ => rng.u64(..20_000) | rng.u64(..16) << 16 | rng.u64(..2) << 56,
         }
@@ -184,19 +222,28 @@ mod tests {
         })
         .expect("a layout");
         let words = Words::zeroed(layout.words()).expect("memory");
-        let mut writer = BoardWriter::new(words.clone(), layout, 0, BeatClock::start());
-        let mut reader = BoardReader::new(words.clone(), layout, seed);
-        let node = EntryNode {
-            addr: NodeAddr::from_ipv4_number(1, 1),
-            weight: 1,
-            view: NodeView::Idle,
+        let calls = Calls::new(&layout).expect("memory");
+        let mut writer = BoardWriter::new(words.clone(), layout, 0, BeatClock::start(), calls.clone());
+        let mut reader = BoardReader::new(words.clone(), layout, calls, seed);
+        let node = EntryNode::new(NodeAddr::from_ipv4_number(1, 1), 1, NodeView::Idle);
+        let retries = Retries {
+            percent: 100,
+            floor: 10,
         };
-        let rule = Rule::Classic {
-            probe_num: 2,
-            forget_probe_count: false,
-        };
+        let rules = [
+            Rule::Classic {
+                probe_num: 2,
+                forget_probe_count: false,
+            },
+            Rule::Adaptive(retries),
+            Rule::WeightedRoundRobin(retries),
+            Rule::ConsistentHash {
+                retries,
+                load_max_percent: 125,
+            },
+        ];
         let modules: Vec<ModuleId> = (0..16).map(|cmdid| ModuleId::new(1, cmdid)).collect();
-        for &module in &modules {
+        for (&module, &rule) in modules.iter().zip(rules.iter().cycle()) {
             let entry = Entry {
                 module,
                 version: 1,
@@ -220,7 +267,10 @@ mod tests {
                 words.store(place, garbage(&mut rng, &layout), Ordering::Relaxed);
             }
             for &module in &modules {
-                there += u32::from(matches!(reader.pick(module, &[node.addr]), Picked::Node(_)));
+                let key = rng.bool().then(|| rng.u64(..));
+                let avoid = &[node.addr][..usize::from(rng.bool())];
+                let picked = reader.pick_keyed(module, key, avoid);
+                there += u32::from(matches!(picked, Picked::Node(_)));
                 reader.entry(module, &mut nodes);
                 assert!(nodes.len() <= NODES_MAX);
             }

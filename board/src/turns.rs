@@ -1,7 +1,5 @@
 //! What one reader keeps for itself: for each module its place in the rotation, and whether it was picked of late.
 
-use crate::choice::Turn;
-use crate::entry::Rule;
 use fastrand::Rng;
 use lars_wire::ModuleId;
 
@@ -11,7 +9,7 @@ const NO_EPOCH: u32 = 0;
 /// The private state of one module.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// [`ModuleId::to_bits`] and [`Turn::to_bits`]: whole words, because a load that gathers what several stores have
+    /// [`ModuleId::to_bits`] and what its rule keeps: whole words, because a load that gathers what several stores have
     /// just left behind waits for them to reach the cache.
     module: u64,
     turn: u64,
@@ -40,7 +38,8 @@ struct ShardTurns {
 pub(crate) struct Turns {
     shards: Vec<ShardTurns>,
     epoch: u32,
-    rng: Rng,
+    /// What is left to chance.
+    pub(crate) rng: Rng,
 }
 
 impl Turns {
@@ -53,20 +52,16 @@ impl Turns {
         }
     }
 
-    /// Where this reader stands with the module; a random place where it is new. Changes nothing, because slot and
-    /// rule may have been read from a list that was just being overwritten.
+    /// What was kept of the module; none where it is new.
     #[inline]
-    pub(crate) fn peek(&mut self, shard: u16, slot: u32, module: ModuleId, rule: Rule) -> Turn {
-        let place = self.shards[usize::from(shard)].places.get(slot as usize);
-        match place.filter(|place| place.module == module.to_bits() && place.epoch != NO_EPOCH) {
-            Some(place) => Turn::from_bits(place.turn),
-            None => Turn::random(&mut self.rng, rule),
-        }
+    pub(crate) fn peek(&self, shard: u16, slot: u32, module: ModuleId) -> Option<u64> {
+        let place = self.shards[usize::from(shard)].places.get(slot as usize)?;
+        (place.module == module.to_bits() && place.epoch != NO_EPOCH).then_some(place.turn)
     }
 
-    /// Keeps the turn after a pick. The slot must be one that exists: it decides how much memory is taken.
+    /// Keeps what the rule says after a pick. The slot must be one that exists: it decides how much memory is taken.
     #[inline]
-    pub(crate) fn keep(&mut self, shard: u16, slot: u32, module: ModuleId, turn: Turn) {
+    pub(crate) fn keep(&mut self, shard: u16, slot: u32, module: ModuleId, turn: u64) {
         let ShardTurns { places, used } = &mut self.shards[usize::from(shard)];
         let slot = slot as usize;
         if slot >= places.len() {
@@ -79,7 +74,7 @@ impl Turns {
         }
         *place = Place {
             module: module.to_bits(),
-            turn: turn.to_bits(),
+            turn,
             epoch: self.epoch,
         };
     }

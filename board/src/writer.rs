@@ -1,12 +1,14 @@
 //! The writing half: one for each shard, the only one that writes that shard's part.
 
 use crate::board::BoardError;
+use crate::calls::Calls;
 use crate::clock::BeatClock;
-use crate::entry::Entry;
+use crate::entry::{Entry, Hot, NodeSlot};
 use crate::layout::{GENERATION_MAX, Head, Layout};
 use crate::list::{self, Bookkeeping, List};
 use crate::space::{Block, Space};
 use crate::sweep::IndexWriter;
+use crate::table::table;
 use crate::words::{Ordering, Words, fence};
 use lars_wire::ModuleId;
 use lars_wire::bounds::NODES_MAX;
@@ -18,6 +20,7 @@ pub struct BoardWriter {
     layout: Layout,
     shard: u16,
     clock: BeatClock,
+    calls: Calls,
     index: IndexWriter,
     space: Space,
     slots: Slots,
@@ -25,7 +28,7 @@ pub struct BoardWriter {
 }
 
 impl BoardWriter {
-    pub(crate) fn new(words: Words, layout: Layout, shard: u16, clock: BeatClock) -> Self {
+    pub(crate) fn new(words: Words, layout: Layout, shard: u16, clock: BeatClock, calls: Calls) -> Self {
         Self {
             index: IndexWriter::new(words.clone(), layout, shard),
             space: Space::new(layout.space(shard)),
@@ -39,6 +42,7 @@ impl BoardWriter {
             layout,
             shard,
             clock,
+            calls,
         }
     }
 
@@ -63,9 +67,10 @@ impl BoardWriter {
         if old.is_none() && self.slots.are_out() {
             return Err(BoardError::Full);
         }
+        let table = table(entry.rule, &entry.nodes[..list::idle_count(entry.nodes)]);
         let block = self
             .space
-            .check_out(list::words_needed(entry.nodes))
+            .check_out(list::words_needed(entry.nodes, table.len()))
             .ok_or(BoardError::Full)?;
         let Some(slot) = old.map_or_else(|| self.slots.check_out(), |(_, slot)| Some(slot)) else {
             return Err(BoardError::Full);
@@ -80,13 +85,50 @@ impl BoardWriter {
                 class: block.class,
                 slot,
             },
+            &table,
         );
         let generation = self.next_generation();
         self.index.put(entry.module, Head::live(block.offset, generation));
         if let Some((block, _)) = old {
             self.space.retire(now, block);
         }
+        // A reader that meets the grant between the head and this finds another node at its place, and leaves it.
+        self.calls.move_grant(self.shard, slot, |granted| {
+            let place = entry.nodes.iter().position(|node| node.slot == granted)?;
+            u16::try_from(place).ok()
+        });
         Ok(generation)
+    }
+
+    /// Refreshes in place what changes often: `hot` in the order of the entry last published. Nothing happens where
+    /// the module is not on the board.
+    pub fn refresh(&mut self, now: Instant, module: ModuleId, hot: &[Hot]) {
+        self.calls.advance(self.clock.monotonic_ns(now));
+        if let Some(list) = self.list(module) {
+            for (place, &hot) in hot.iter().enumerate() {
+                list.refresh(place, hot);
+            }
+        }
+    }
+
+    /// One pick of one reader of this process is to go to the node with this slot, whatever its view. An older grant
+    /// of the module that nobody took is void. Nothing happens where no such node is published.
+    pub fn grant(&mut self, module: ModuleId, slot: NodeSlot) {
+        if let Some(list) = self.list(module) {
+            let found =
+                (0..list.len()).find(|&place| list.hot(place).is_some_and(|(other, _)| other == slot));
+            let grant = found.and_then(|place| Some((slot, u16::try_from(place).ok()?)));
+            self.calls.grant(self.shard, list.kept.slot, grant);
+        }
+    }
+
+    /// Calls to the node that readers of this process have in flight.
+    pub fn in_flight(&self, slot: NodeSlot) -> u32 {
+        self.calls.in_flight(self.shard, slot)
+    }
+
+    fn list(&self, module: ModuleId) -> Option<List<'_>> {
+        List::at(&self.words, self.index.head(module)?.offset()?)
     }
 
     /// Takes the module off the board; nothing happens where it is not on it.
@@ -96,17 +138,17 @@ impl BoardWriter {
         let Some((block, slot)) = old else { return };
         let generation = self.next_generation();
         self.index.put(module, Head::gone(generation));
+        self.calls.grant(self.shard, slot, None);
         self.slots.check_in(slot);
         self.space.retire(now, block);
     }
 
     /// Tells readers that the owner lives, and does what is left over: frees rested memory, goes on with a sweep.
     pub fn beat(&mut self, now: Instant) {
-        self.words.store(
-            Layout::beat(self.shard),
-            self.clock.monotonic_ns(now),
-            Ordering::Release,
-        );
+        let now_ns = self.clock.monotonic_ns(now);
+        self.words
+            .store(Layout::beat(self.shard), now_ns, Ordering::Release);
+        self.calls.advance(now_ns);
         self.space.reclaim(now);
         self.index.step();
     }

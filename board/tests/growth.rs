@@ -30,11 +30,7 @@ fn module(number: u32) -> ModuleId {
 /// One node whose address is the module's number.
 fn publish(writer: &mut BoardWriter, now: Instant, number: u32) -> Result<u32, BoardError> {
     let addr = NodeAddr::from_ipv4_number(number + 1, 80);
-    let nodes = [EntryNode {
-        addr,
-        weight: 100,
-        view: NodeView::Idle,
-    }];
+    let nodes = [EntryNode::new(addr, 100, NodeView::Idle)];
     writer.publish(
         now,
         &Entry {
@@ -53,10 +49,12 @@ fn publish_wide(
     number: u32,
     count: usize,
 ) -> Result<u32, BoardError> {
-    let node = |place| EntryNode {
-        addr: NodeAddr::new(IpAddr::V6(Ipv6Addr::from_bits(1 << 100 | place as u128)), 80),
-        weight: 10_000,
-        view: NodeView::Draining,
+    let node = |place| {
+        EntryNode::new(
+            NodeAddr::new(IpAddr::V6(Ipv6Addr::from_bits(1 << 100 | place as u128)), 80),
+            10_000,
+            NodeView::Draining,
+        )
     };
     let nodes: Vec<EntryNode> = (0..count).map(node).collect();
     writer.publish(
@@ -138,11 +136,11 @@ fn withdrawn_module_may_come_back_and_a_stranger_may_be_withdrawn() {
     assert!(second > first);
     assert_eq!((picked(&mut reader, 1), writer.modules()), (Some(1), 1));
     // The module that both numbers are zero of is a module as any other.
-    let nodes = [EntryNode {
-        addr: NodeAddr::from_ipv4_number(1, 1),
-        weight: 1,
-        view: NodeView::Idle,
-    }];
+    let nodes = [EntryNode::new(
+        NodeAddr::from_ipv4_number(1, 1),
+        1,
+        NodeView::Idle,
+    )];
     assert_eq!(reader.pick(ModuleId::new(0, 0), &[]), Picked::Absent);
     let zero = Entry {
         module: ModuleId::new(0, 0),

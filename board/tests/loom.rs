@@ -47,10 +47,12 @@ fn check(
 
 /// An edition whose version, port and weight all say which one it is, and its address whose.
 fn publish(writer: &mut BoardWriter, now: Instant, module: ModuleId, edition: u16) {
-    let node = |number: u32| EntryNode {
-        addr: NodeAddr::from_ipv4_number(module.cmdid << 8 | number, edition),
-        weight: edition,
-        view: NodeView::Idle,
+    let node = |number: u32| {
+        EntryNode::new(
+            NodeAddr::from_ipv4_number(module.cmdid << 8 | number, edition),
+            edition,
+            NodeView::Idle,
+        )
     };
     let nodes = [node(1), node(2)];
     let rule = Rule::Classic {

@@ -20,7 +20,7 @@ fn file_starts_with_what_another_process_needs_to_find_its_way() {
     file.read_exact_at(&mut bytes, 0).expect("the first line");
     assert_eq!(&bytes[..8], b"LarsBord");
     let word = |number: usize| u64::from_le_bytes(bytes[number * 8..][..8].try_into().expect("8 bytes"));
-    assert_eq!((word(1), word(2), word(3)), (1, 1_000, 3));
+    assert_eq!((word(1), word(2), word(3)), (2, 1_000, 3));
     assert_eq!(word(4) * 8, file.metadata().expect("metadata").len());
 }
 
@@ -39,11 +39,7 @@ fn board_for_a_million_modules_takes_no_memory_until_it_is_used() {
         "{} bytes taken",
         metadata.blocks() * 512
     );
-    let node = |number: u32| EntryNode {
-        addr: NodeAddr::from_ipv4_number(number + 1, 80),
-        weight: 100,
-        view: NodeView::Idle,
-    };
+    let node = |number: u32| EntryNode::new(NodeAddr::from_ipv4_number(number + 1, 80), 100, NodeView::Idle);
     let nodes: Vec<EntryNode> = (0..10).map(node).collect();
     let modules = 100_000;
     let now = Instant::now();

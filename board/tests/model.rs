@@ -2,7 +2,9 @@
 //! A failing history is shrunk and printed with its seed; `LARS_SEED=n cargo test` replays it.
 #![cfg(not(loom))]
 
-use lars_board::{Board, BoardConfig, BoardError, BoardReader, BoardWriter, Entry, EntryNode, Picked, Rule};
+use lars_board::{
+    Board, BoardConfig, BoardError, BoardReader, BoardWriter, Entry, EntryNode, NodeSlot, Picked, Rule, Token,
+};
 use lars_wire::caller::NodeView;
 use lars_wire::{ModuleId, NodeAddr};
 use proptest::prelude::*;
@@ -108,7 +110,10 @@ impl Known {
         let Rule::Classic {
             probe_num,
             forget_probe_count,
-        } = self.rule;
+        } = self.rule
+        else {
+            return Err(format!("{:?} is not modelled here", self.rule));
+        };
         let idle = self.places(&[NodeView::Idle]);
         let overloaded = self.places(&[NodeView::Overloaded, NodeView::Probing]);
         let free = |places: &[usize]| {
@@ -262,13 +267,14 @@ impl World {
             Picked::Absent => Err("absent".to_owned()),
             Picked::Overloaded { version } if version == known.version => known.step(None, avoid),
             Picked::Node(choice) if choice.version == known.version => {
-                let place = (choice.token & 0xffff) as usize - 1;
-                let node = known.nodes.get(place).ok_or("a place outside")?;
-                let is_idle = node.view == NodeView::Idle;
-                let token =
-                    (place as u64 + 1) | u64::from(known.generation) << 16 | u64::from(!is_idle) << 40;
-                if (node.addr, token) != (choice.addr, choice.token) {
-                    return Err(format!("{choice:?} for {node:?} in {}", known.generation));
+                let token = Token(choice.token);
+                let slot = token.slot().number().ok_or("no slot")?;
+                let place = known.nodes.iter().position(|node| node.slot == token.slot());
+                let place = place.ok_or(format!("slot {slot} is nowhere"))?;
+                let node = known.nodes[place];
+                let is_probe = node.view != NodeView::Idle;
+                if (node.addr, is_probe) != (choice.addr, token.is_probe()) {
+                    return Err(format!("{choice:?} for {node:?}"));
                 }
                 known.step(Some(place), avoid)
             }
@@ -284,11 +290,7 @@ impl World {
     }
 
     fn churn(&mut self, modules: u32) {
-        let node = EntryNode {
-            addr: addr(1, false),
-            weight: 1,
-            view: NodeView::Idle,
-        };
+        let node = EntryNode::new(addr(1, false), 1, NodeView::Idle);
         for _ in 0..modules {
             self.churned += 1;
             let module = ModuleId::new(2, self.churned);
@@ -331,11 +333,7 @@ impl World {
     }
 
     fn read(&mut self, name: u32) -> Result<(), String> {
-        let mut nodes = vec![EntryNode {
-            addr: addr(0, false),
-            weight: 0,
-            view: NodeView::Idle,
-        }];
+        let mut nodes = vec![EntryNode::new(addr(0, false), 0, NodeView::Idle)];
         let version = self.reader.entry(module(name), &mut nodes);
         let expected = self
             .known
@@ -374,9 +372,8 @@ impl World {
                     // A mixture of both families where there is any IPv6.
                     let addr = addr(number, wide && number % 3 != 1);
                     EntryNode {
-                        addr,
-                        weight: number * 37 + 1,
-                        view,
+                        slot: NodeSlot::new(1_000 * name + u32::from(number)),
+                        ..EntryNode::new(addr, number * 37 + 1, view)
                     }
                 });
                 self.publish(name, nodes.collect(), rule)

@@ -2,7 +2,9 @@
 //! ahead), readers that check that whatever they see was published whole.
 #![cfg(not(loom))]
 
-use lars_board::{Board, BoardConfig, BoardReader, BoardWriter, Entry, EntryNode, Picked, Rule};
+use lars_board::{
+    Board, BoardConfig, BoardReader, BoardWriter, Entry, EntryNode, NodeSlot, Picked, Rule, Token,
+};
 use lars_wire::caller::NodeView;
 use lars_wire::{ModuleId, NodeAddr};
 use std::net::{IpAddr, Ipv6Addr};
@@ -27,14 +29,15 @@ fn node(module: ModuleId, edition: u64, place: usize) -> EntryNode {
     } else {
         IpAddr::V4((module.cmdid << 8 | place as u32).into())
     };
+    let view = if place == 0 {
+        NodeView::Idle
+    } else {
+        NodeView::Overloaded
+    };
+    let addr = NodeAddr::new(ip, (edition % 60_000) as u16 + 1);
     EntryNode {
-        addr: NodeAddr::new(ip, (edition % 60_000) as u16 + 1),
-        weight: (edition % 10_000) as u16,
-        view: if place == 0 {
-            NodeView::Idle
-        } else {
-            NodeView::Overloaded
-        },
+        slot: NodeSlot::new(place as u32),
+        ..EntryNode::new(addr, (edition % 10_000) as u16, view)
     }
 }
 
@@ -100,7 +103,7 @@ fn read(mut reader: BoardReader, done: &AtomicBool) -> (u64, u64) {
         round += 1;
         let version = match reader.pick(module, &[]) {
             Picked::Node(choice) => {
-                let place = (choice.token & 0xffff) as usize - 1;
+                let place = Token(choice.token).slot().number().expect("a slot") as usize;
                 assert_eq!(choice.addr, node(module, choice.version, place).addr);
                 choice.version
             }

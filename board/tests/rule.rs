@@ -1,7 +1,9 @@
 //! The classic rule as readers follow it, against the C++ queues written down again in a few lines.
 #![cfg(not(loom))]
 
-use lars_board::{Board, BoardConfig, BoardReader, BoardWriter, Choice, Entry, EntryNode, Picked, Rule};
+use lars_board::{
+    Board, BoardConfig, BoardReader, BoardWriter, Choice, Entry, EntryNode, NodeSlot, Picked, Rule, Token,
+};
 use lars_wire::caller::NodeView;
 use lars_wire::{ModuleId, NodeAddr};
 use std::collections::VecDeque;
@@ -23,10 +25,8 @@ fn addr(number: u32) -> NodeAddr {
 
 /// So many nodes of each kind, numbered through.
 fn nodes(idle: u32, overloaded: u32, draining: u32) -> Vec<EntryNode> {
-    let node = |number| EntryNode {
-        addr: addr(number),
-        weight: 100,
-        view: if number < idle {
+    let node = |number| {
+        let view = if number < idle {
             NodeView::Idle
         } else if number >= idle + overloaded {
             NodeView::Draining
@@ -34,7 +34,11 @@ fn nodes(idle: u32, overloaded: u32, draining: u32) -> Vec<EntryNode> {
             NodeView::Overloaded
         } else {
             NodeView::Probing
-        },
+        };
+        EntryNode {
+            slot: NodeSlot::new(100 + number),
+            ..EntryNode::new(addr(number), 100, view)
+        }
     };
     (0..idle + overloaded + draining).map(node).collect()
 }
@@ -95,7 +99,10 @@ impl Queues {
         let Rule::Classic {
             probe_num,
             forget_probe_count,
-        } = rule;
+        } = rule
+        else {
+            panic!("{rule:?} has no queues");
+        };
         let queue = if self.overloaded.is_empty() {
             self.count = if forget_probe_count { 0 } else { self.count };
             &mut self.idle
@@ -266,11 +273,9 @@ fn rotation_is_even_and_every_reader_starts_elsewhere() {
 }
 
 #[test]
-fn token_names_place_generation_and_probe() {
+fn token_names_slot_and_probe() {
     let (mut writer, mut reader) = board(7);
     publish(&mut writer, LARS, &nodes(1, 1, 0));
-    let generation = publish(&mut writer, LARS, &nodes(1, 1, 0));
-    assert_eq!(generation, 2);
     for _ in 0..30 {
         let Choice {
             addr: picked,
@@ -278,12 +283,16 @@ fn token_names_place_generation_and_probe() {
             token,
         } = choice(reader.pick(MODULE, &[]));
         let probe = picked == addr(1);
-        let place = u64::from(probe) + 1;
+        let token = Token(token);
         assert_eq!(
-            token,
-            place | u64::from(generation) << 16 | u64::from(probe) << 40
+            (token.slot().number(), token.is_probe()),
+            (Some(100 + u32::from(probe)), probe)
         );
         assert_eq!(version, 7);
+    }
+    for not_a_token in [0, u64::MAX >> 1] {
+        let token = Token(not_a_token);
+        assert_eq!((token.slot(), token.is_probe()), (NodeSlot::NONE, false));
     }
 }
 

@@ -6,19 +6,21 @@ mod ledger;
 mod modules;
 mod node;
 mod policies;
+mod slots;
 mod timers;
 mod timing;
 
 use crate::book::RouteNews;
 use crate::policy::PolicyConfig;
 use known::Known;
-use lars_board::{EntryNode, Rule};
+use lars_board::{EntryNode, Hot, NodeSlot, Rule, Token};
 use lars_wire::caller::{Explanation, Report, Status};
 use lars_wire::record::Tally;
 use lars_wire::{ModuleId, Route};
 use ledger::{Ledger, Standing};
 use modules::{Module, Modules, State};
 use policies::Policies;
+use slots::Slots;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,11 +49,15 @@ pub enum Command {
     Subscribe(ModuleId),
     /// Hear of it no more.
     Unsubscribe(ModuleId),
-    /// Write [`Shard::entry`] of the module to the board, and tell [`Shard::published`] its generation. Not said
-    /// again until [`Shard::entry`] was called; the entry is none when the module went away in between.
+    /// Write [`Shard::entry`] of the module to the board. Not said again until [`Shard::entry`] was called; the entry
+    /// is none when the module went away in between.
     Publish(ModuleId),
     /// Take the module off the board.
     Withdraw(ModuleId),
+    /// Bring [`Shard::hot`] of the module to the board, where its entry stands already.
+    Refresh(ModuleId),
+    /// The next pick of the module is to go to the node of this slot: a probe.
+    Grant(ModuleId, NodeSlot),
     /// The first answer for the module is here: whoever waits for it is told ok, not found or failed (nobody asked
     /// again for so long that it was dropped).
     Answer(ModuleId, Status),
@@ -84,6 +90,7 @@ const DUE_MAX: usize = 1_024;
 pub struct Shard {
     modules: Modules,
     policies: Policies,
+    slots: Slots,
     ledger: Ledger,
     timers: Timers,
     module_idle: Duration,
@@ -98,6 +105,7 @@ impl Shard {
         Self {
             modules: Modules::new(config.modules_max as usize),
             policies: Policies::new(&config.policy, config.module_policies),
+            slots: Slots::default(),
             ledger: Ledger::default(),
             timers: Timers::new(),
             module_idle: config.module_idle,
@@ -116,10 +124,10 @@ impl Shard {
                 State::Wanted => return Status::Pending,
                 State::Known(_) => return Status::Ok,
                 State::NotFound { until } if until > now => return Status::NotFound,
-                State::NotFound { .. } => self.forget(module, commands),
+                State::NotFound { .. } => self.forget(now, module, commands),
             }
         }
-        if !self.make_room(commands) {
+        if !self.make_room(now, commands) {
             return Status::Failed;
         }
         self.insert(now, module, State::Wanted);
@@ -159,8 +167,9 @@ impl Shard {
             return self.ledger.refuse();
         }
         let module = report.module;
+        let hint = self.slots.place(Token(report.token).slot());
         let Some((known, place)) = self.modules.known_mut(module).and_then(|known| {
-            let place = known.find(report.node, report.token)?;
+            let place = known.find(report.node, hint)?;
             Some((known, place))
         }) else {
             let window = self.policies.of(module).status_window();
@@ -225,10 +234,12 @@ impl Shard {
         Some((known.version, rule))
     }
 
-    /// The generation under which the entry last taken was published; tokens of it name nodes by place.
-    pub fn published(&mut self, module: ModuleId, generation: u32) {
-        if let Some(known) = self.modules.known_mut(module) {
-            known.published(generation);
+    /// What changes often about the module's nodes, in the order of the entry last taken (`hot` is cleared before; it
+    /// stays empty where the module's route is not known).
+    pub fn hot(&self, module: ModuleId, hot: &mut Vec<Hot>) {
+        hot.clear();
+        if let Some(known) = self.modules.known(module) {
+            known.fill_hot(hot);
         }
     }
 
@@ -299,18 +310,27 @@ impl Shard {
         self.arm_module(module);
     }
 
-    fn forget(&mut self, module: ModuleId, commands: &mut Vec<Command>) {
+    fn forget(&mut self, now: Instant, module: ModuleId, commands: &mut Vec<Command>) {
+        self.give_back_slots(now, module);
         self.modules.remove(module);
         commands.push(Command::Unsubscribe(module));
     }
 
+    fn give_back_slots(&mut self, now: Instant, module: ModuleId) {
+        if let Some(known) = self.modules.known(module) {
+            for node in &known.nodes {
+                self.slots.give_back(now, node.slot);
+            }
+        }
+    }
+
     /// Whether one more module may be held; the oldest that was not found gives way.
-    fn make_room(&mut self, commands: &mut Vec<Command>) -> bool {
+    fn make_room(&mut self, now: Instant, commands: &mut Vec<Command>) -> bool {
         while self.modules.is_full() {
             let Some(oldest) = self.modules.oldest_not_found() else {
                 return false;
             };
-            self.forget(oldest, commands);
+            self.forget(now, oldest, commands);
         }
         true
     }

@@ -56,7 +56,7 @@ pub(crate) fn explanation_frame(ask: &Ask, mut explanation: Explanation) -> Byte
 /// What answers a question for whose nodes there is no room; empty where the owner makes no frames.
 pub(crate) fn frames_without_nodes(ask: &Ask, status: Status) -> Bytes {
     match ask.question {
-        Question::Pick(_) | Question::Register => Bytes::new(),
+        Question::Pick(..) | Question::Register => Bytes::new(),
         Question::Route => route_frames(ask, status, None),
         Question::Explain => explanation_frame(ask, unexplained(status)),
     }

@@ -8,7 +8,7 @@ use crate::mail::{Answered, Ask, Confirm, Order, Question};
 use crate::stats::CoreCounts;
 use bytes::Bytes;
 use hashbrown::HashSet;
-use lars_board::{BoardError, BoardWriter, Entry, EntryNode};
+use lars_board::{BoardError, BoardWriter, Entry, EntryNode, Hot};
 use lars_pool::Seldom;
 use lars_shard::{Command, RouteNews, Shard};
 use lars_wire::ModuleId;
@@ -32,6 +32,8 @@ pub(crate) struct Owner {
     commands: Vec<Command>,
     /// Likewise for one entry of the board.
     nodes: Vec<EntryNode>,
+    /// Likewise for what is refreshed of one.
+    hot: Vec<Hot>,
     /// What dns is to be told.
     pub orders: Vec<Order>,
     /// Answers to be delivered.
@@ -51,6 +53,7 @@ impl Owner {
             full_log: Seldom::new(),
             commands: Vec::new(),
             nodes: Vec::new(),
+            hot: Vec::new(),
             orders: Vec::new(),
             answers: Vec::new(),
         }
@@ -142,6 +145,11 @@ impl Owner {
                     self.unpublished.remove(&module);
                     self.board.withdraw(now, module);
                 }
+                Command::Refresh(module) => {
+                    self.shard.hot(module, &mut self.hot);
+                    self.board.refresh(now, module, &self.hot);
+                }
+                Command::Grant(module, slot) => self.board.grant(module, slot),
                 Command::Answer(module, status) => {
                     let unpublished = status == Status::Ok && self.unpublished.contains(&module);
                     let status = if unpublished { Status::Failed } else { status };
@@ -165,9 +173,8 @@ impl Owner {
                 nodes: &nodes,
             };
             match self.board.publish(now, &entry) {
-                Ok(generation) => {
+                Ok(_) => {
                     self.unpublished.remove(&module);
-                    self.shard.published(module, generation);
                 }
                 Err(error) => self.not_published(now, module, &error),
             }
@@ -214,7 +221,7 @@ impl Owner {
             let frames = match ask.question {
                 Question::Route => route_frames(&ask, status, route),
                 Question::Explain => explanation_frame(&ask, self.shard.explain(now, ask.module)),
-                Question::Pick(_) | Question::Register => Bytes::new(),
+                Question::Pick(..) | Question::Register => Bytes::new(),
             };
             self.put_answer(ask, status, frames);
         }

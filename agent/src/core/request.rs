@@ -101,21 +101,21 @@ impl Core {
     }
 
     fn pick(&mut self, turn: &mut Turn<'_, Mail>, asker: Asker, pick: &Pick) {
-        match self.pick_here(pick.module, &pick.avoid) {
+        match self.pick_here(pick.module, pick.key, &pick.avoid) {
             Some(node) => self.node(turn, asker, &node),
             None => self.ask(
                 turn,
                 asker,
                 pick.module,
-                Question::Pick(pick.avoid),
+                Question::Pick(pick.key, pick.avoid),
                 pick.deadline_ms,
             ),
         }
     }
 
     /// Picks from the board; none where the module is not on it.
-    fn pick_here(&mut self, module: ModuleId, avoid: &Avoid) -> Option<Node> {
-        match self.reader.pick(module, avoid.as_slice()) {
+    fn pick_here(&mut self, module: ModuleId, key: Option<u64>, avoid: &Avoid) -> Option<Node> {
+        match self.reader.pick_keyed(module, key, avoid.as_slice()) {
             Picked::Node(choice) => Some(Node {
                 status: Status::Ok,
                 node: choice.addr,
@@ -141,6 +141,7 @@ impl Core {
         }
         for report in reports {
             self.counts.report(report.outcome);
+            self.reader.finish(report.module, report.token);
             let owner = CoreIndex(report.module.shard(turn.cores()));
             if owner == self.me {
                 self.owner.report(turn.now(), std::slice::from_ref(report));
@@ -186,8 +187,8 @@ impl Core {
     pub(crate) fn answer(&mut self, turn: &mut Turn<'_, Mail>, answered: &Answered) {
         let Answered { ask, status, .. } = answered;
         match &ask.question {
-            Question::Pick(avoid) => {
-                let picked = (*status == Status::Ok).then(|| self.pick_here(ask.module, avoid));
+            Question::Pick(key, avoid) => {
+                let picked = (*status == Status::Ok).then(|| self.pick_here(ask.module, *key, avoid));
                 // Gone again between the owner's answer and this pick: the caller asks again.
                 let none = if *status == Status::Ok {
                     Status::Pending

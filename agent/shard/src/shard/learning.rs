@@ -14,7 +14,7 @@ pub(super) const HOLD_MAX: Duration = Duration::from_secs(10);
 impl Shard {
     pub(super) fn learn_unasked(&mut self, now: Instant, news: &RouteNews, commands: &mut Vec<Command>) {
         let module = news.module;
-        if !self.make_room(commands) {
+        if !self.make_room(now, commands) {
             commands.push(Command::Unsubscribe(module));
             return;
         }
@@ -26,7 +26,14 @@ impl Shard {
 
     pub(super) fn publish_first(&mut self, now: Instant, news: &RouteNews, commands: &mut Vec<Command>) {
         let place = self.policies.place(news.module);
-        let mut known = Known::new(now, &self.policies, place, news.version, &news.route);
+        let mut known = Known::new(
+            now,
+            &self.policies,
+            place,
+            &mut self.slots,
+            news.version,
+            &news.route,
+        );
         publish(&mut known, news.module, commands);
         self.modules.set_state(news.module, State::Known(Box::new(known)));
         self.arm_module(news.module);
@@ -55,7 +62,7 @@ impl Shard {
             }
         } else if found {
             known.ask_at = None;
-            if known.replace(now, policy, news.version, &news.route) {
+            if known.replace(now, policy, &mut self.slots, news.version, &news.route) {
                 publish(known, module, commands);
             }
         } else {
@@ -67,6 +74,7 @@ impl Shard {
     }
 
     pub(super) fn set_not_found(&mut self, now: Instant, module: ModuleId) {
+        self.give_back_slots(now, module);
         let until = now + self.not_found_memory;
         self.modules.set_state(module, State::NotFound { until });
         self.arm_module(module);

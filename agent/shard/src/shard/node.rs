@@ -2,7 +2,7 @@
 
 use super::ledger::{AccountHint, NO_ACCOUNT};
 use crate::policy::{NodeMind, Policy};
-use lars_board::EntryNode;
+use lars_board::{EntryNode, NodeSlot};
 use lars_wire::caller::{NodeExplained, NodeView};
 use lars_wire::{NodeAddr, NodeState, RouteNode};
 use std::time::Instant;
@@ -10,6 +10,8 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) addr: NodeAddr,
+    /// The number under which readers know it.
+    pub(super) slot: NodeSlot,
     weight: u16,
     /// Since when the operator wants no new picks; none while it serves.
     draining_since: Option<Instant>,
@@ -22,9 +24,10 @@ pub(super) struct Node {
 
 impl Node {
     /// A node that was in no route before.
-    pub(super) fn new(now: Instant, policy: &Policy, route_node: &RouteNode) -> Self {
+    pub(super) fn new(now: Instant, policy: &Policy, slot: NodeSlot, route_node: &RouteNode) -> Self {
         let mut node = Self {
             addr: route_node.addr,
+            slot,
             weight: route_node.weight,
             draining_since: None,
             mind: policy.new_mind(now),
@@ -54,9 +57,8 @@ impl Node {
 
     pub(super) fn entry(&self) -> EntryNode {
         EntryNode {
-            addr: self.addr,
-            weight: self.weight,
-            view: self.view(),
+            slot: self.slot,
+            ..EntryNode::new(self.addr, self.weight, self.view())
         }
     }
 

@@ -22,15 +22,15 @@ impl Shard {
         held.armed = None;
         let is_idle = held.last_used + self.module_idle <= now;
         match &mut held.state {
-            State::NotFound { until } if *until <= now => return self.forget(module, commands),
+            State::NotFound { until } if *until <= now => return self.forget(now, module, commands),
             State::Wanted if is_idle => {
-                self.forget(module, commands);
+                self.forget(now, module, commands);
                 commands.push(Command::Answer(module, Status::Failed));
                 return;
             }
             State::Known(_) if is_idle => {
                 commands.push(Command::Withdraw(module));
-                return self.forget(module, commands);
+                return self.forget(now, module, commands);
             }
             State::Known(known) if known.ask_at.is_some_and(|ask_at| ask_at <= now) => {
                 known.ask_at = Some(now + HOLD_MAX);
@@ -52,7 +52,9 @@ impl Shard {
         let Some(known) = self.modules.known_mut(module) else {
             return;
         };
-        let Some(place) = known.find(addr, 0) else { return };
+        let Some(place) = known.find(addr, None) else {
+            return;
+        };
         let policy = self.policies.at(known.policy);
         let node = &mut known.nodes[place];
         if node.armed != Some(at) {
@@ -94,7 +96,7 @@ impl Shard {
             self.timers.sweep(|at, timer| match timer {
                 Timer::Module(module) => modules.get(module).is_some_and(|held| held.armed == Some(at)),
                 Timer::Node(module, addr) => modules.known(module).is_some_and(|known| {
-                    let place = known.find(addr, 0);
+                    let place = known.find(addr, None);
                     place.is_some_and(|place| known.nodes[place].armed == Some(at))
                 }),
                 Timer::Window(account) => ledger.is_open(account, at),

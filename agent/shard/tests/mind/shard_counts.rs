@@ -4,7 +4,7 @@ use crate::routes::{addr, news, route, unexplained, with_draining};
 use crate::seeds::with_seeds;
 use fastrand::Rng;
 use lars_board::EntryNode;
-use lars_shard::{Command, PolicyConfig, Preset, Shard, ShardConfig};
+use lars_shard::{Command, PolicyConfig, PolicyName, Preset, Shard, ShardConfig};
 use lars_wire::caller::{NodeView, Outcome, Report};
 use lars_wire::record::Tally;
 use lars_wire::{ModuleId, NodeAddr};
@@ -32,7 +32,6 @@ struct History {
     given: Sums,
     subscribed: BTreeSet<ModuleId>,
     on_board: BTreeSet<ModuleId>,
-    generation: u32,
     /// Everything that came out, to compare two runs.
     log: Vec<String>,
 }
@@ -40,6 +39,7 @@ struct History {
 impl History {
     fn new(seed: u64, start: Instant) -> Self {
         let elb = PolicyConfig {
+            name: Some(PolicyName::Classic),
             preset: Some(Preset::Elb),
             idle_timeout_ms: Some(3_000),
             ..PolicyConfig::default()
@@ -60,7 +60,6 @@ impl History {
             given: Sums::new(),
             subscribed: BTreeSet::new(),
             on_board: BTreeSet::new(),
-            generation: 0,
             log: Vec::new(),
         }
     }
@@ -104,11 +103,7 @@ impl History {
         let report = Report {
             module,
             node: addr(random.u32(..14)),
-            token: [
-                0,
-                random.u64(..1 << 41),
-                random.u64(..20) | u64::from(self.generation) << 16,
-            ][random.usize(..3)],
+            token: [0, random.u64(..1 << 41), random.u64(..20) | 1 << 63][random.usize(..3)],
             outcome: if random.bool() { Outcome::Failed } else { outcome },
             retcode: 0,
             latency_us: random.u32(..3_000_000),
@@ -158,7 +153,7 @@ impl History {
                 Command::Unsubscribe(module) => drop(self.subscribed.remove(&module)),
                 Command::Publish(module) => self.publish(module),
                 Command::Withdraw(module) => assert!(self.on_board.remove(&module), "it was on the board"),
-                Command::Answer(..) => {}
+                Command::Answer(..) | Command::Refresh(_) | Command::Grant(..) => {}
             }
         }
         let since = self.now.duration_since(self.start);
@@ -172,8 +167,6 @@ impl History {
             self.on_board.insert(module);
             return;
         };
-        self.generation += 1;
-        self.shard.published(module, self.generation);
         self.on_board.insert(module);
         let (known, route) = self.shard.route(module).expect("it has an entry");
         assert_eq!(version, known);

@@ -49,7 +49,6 @@ impl Bench {
         for command in commands {
             if let Publish(module) = command {
                 self.shard.entry(*module, &mut Vec::new());
-                self.shard.published(*module, 1);
             }
         }
     }

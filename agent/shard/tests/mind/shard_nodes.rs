@@ -2,7 +2,7 @@
 
 use crate::routes::{addr, news, route, with_draining};
 use lars_board::{EntryNode, Rule};
-use lars_shard::{Command, PolicyConfig, Preset, Shard, ShardConfig};
+use lars_shard::{Command, PolicyConfig, PolicyName, Preset, Shard, ShardConfig};
 use lars_wire::caller::{Explanation, NodeView, Outcome, Report, Status};
 use lars_wire::record::{Tally, Window};
 use lars_wire::{ModuleId, NodeAddr, Route};
@@ -17,12 +17,18 @@ const A: ModuleId = ModuleId::new(1, 1);
 struct Bench {
     shard: Shard,
     now: Instant,
-    generation: u32,
+}
+
+fn classic() -> PolicyConfig {
+    PolicyConfig {
+        name: Some(PolicyName::Classic),
+        ..PolicyConfig::default()
+    }
 }
 
 impl Bench {
     fn new(route: &Arc<Route>) -> Self {
-        Self::with_policy(route, PolicyConfig::default())
+        Self::with_policy(route, classic())
     }
 
     fn with_policy(route: &Arc<Route>, policy: PolicyConfig) -> Self {
@@ -34,11 +40,7 @@ impl Bench {
             not_found_memory: Duration::from_secs(1),
         };
         let (shard, now) = (Shard::new(config, 1), Instant::now());
-        let mut bench = Self {
-            shard,
-            now,
-            generation: 0,
-        };
+        let mut bench = Self { shard, now };
         bench.shard.want(now, A, &mut Vec::new());
         bench.learn(1, route);
         bench
@@ -54,9 +56,14 @@ impl Bench {
     fn board(&mut self) -> Vec<(NodeAddr, NodeView)> {
         let mut nodes: Vec<EntryNode> = Vec::new();
         self.shard.entry(A, &mut nodes).expect("the module is known");
-        self.generation += 1;
-        self.shard.published(A, self.generation);
         nodes.iter().map(|node| (node.addr, node.view)).collect()
+    }
+
+    fn slots(&mut self) -> HashMap<NodeAddr, u32> {
+        let mut nodes: Vec<EntryNode> = Vec::new();
+        self.shard.entry(A, &mut nodes).expect("the module is known");
+        let slot = |node: &EntryNode| Some((node.addr, node.slot.number()?));
+        nodes.iter().filter_map(slot).collect()
     }
 
     fn report(&mut self, node: u32, outcome: Outcome, token: u64) -> Vec<Command> {
@@ -183,19 +190,17 @@ fn node_that_stays_keeps_what_is_thought_of_it_and_a_new_one_starts_idle() {
 }
 
 #[test]
-fn token_names_a_node_by_its_place_in_the_published_entry() {
-    let token = |place: u64, generation: u64| (place + 1) | generation << 16 | 1 << 40;
+fn token_names_a_node_by_its_slot_as_long_as_the_route_has_it() {
     let mut bench = Bench::new(&route(1..=4));
-    bench.fail(1, 15);
-    // The board: 2 3 4, then 1.
-    bench.board();
+    let slots = bench.slots();
+    let token = |node: u32| 1 << 63 | 1 << 40 | u64::from(slots[&addr(node)]);
     for (node, token) in [
-        (2, token(0, 1)),
-        (1, token(3, 1)),
-        // Another generation, another node's place, a place beyond the entry, no token: the address decides.
-        (3, token(0, 9)),
-        (3, token(0, 1)),
-        (3, token(99, 1)),
+        (2, token(2)),
+        (1, token(1)),
+        // Another node's, one that nobody has, none: the address decides.
+        (3, token(4)),
+        (3, 1 << 63 | 0x4d),
+        (3, 77),
         (3, 0),
         (3, u64::MAX),
     ] {
@@ -212,11 +217,24 @@ fn token_names_a_node_by_its_place_in_the_published_entry() {
         (ok(&tallies, 1), ok(&tallies, 2), ok(&tallies, 3), ok(&tallies, 4)),
         (Some(1), Some(1), Some(5), None)
     );
-    // Nodes moved: the token of the old entry must not name another one.
+    // Nodes moved: a token from before must not name another one.
     bench.learn(2, &route([3, 4, 5, 6]));
     for node in [3, 4, 1] {
-        bench.report(node, Outcome::Ok, token(u64::from(node) - 1, 1));
+        bench.report(node, Outcome::Ok, token(node));
     }
+    let kept = bench.slots();
+    assert_eq!(
+        (kept[&addr(3)], kept[&addr(4)]),
+        (slots[&addr(3)], slots[&addr(4)])
+    );
+    let mut all: Vec<u32> = slots.values().chain(kept.values()).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(
+        all.len(),
+        6,
+        "the slots of 1 and 2 rest before 5 and 6 may have them"
+    );
     let tallies = bench.take();
     assert_eq!(
         (ok(&tallies, 3), ok(&tallies, 4), ok(&tallies, 1)),
@@ -227,8 +245,7 @@ fn token_names_a_node_by_its_place_in_the_published_entry() {
 #[test]
 fn token_that_names_another_node_judges_the_one_that_was_reported() {
     let mut bench = Bench::new(&route(1..=3));
-    bench.board();
-    let token_of_node_1 = 1 | 1 << 16;
+    let token_of_node_1 = 1 << 63 | u64::from(bench.slots()[&addr(1)]);
     for _ in 0..15 {
         bench.report(3, Outcome::Failed, token_of_node_1);
     }
@@ -443,7 +460,7 @@ fn module_of_its_own_policy_is_judged_and_picked_by_it() {
         preset: Some(Preset::Elb),
         contin_err_limit: Some(3),
         probe_num: Some(5),
-        ..PolicyConfig::default()
+        ..classic()
     };
     let mut bench = Bench::with_policy(&route(1..=2), policy);
     let rule = Rule::Classic {
