@@ -18,8 +18,9 @@ const NO_NAMES: [&str; 9] = [
     "common", "util", "utils", "helper", "helpers", "manager", "types", "info", "context",
 ];
 /// Each package, its folder, and which of ours it may import; a later line may import earlier ones at most.
-const TABLE: [(&str, &str, &[&str]); 11] = [
+const TABLE: [(&str, &str, &[&str]); 12] = [
     ("lars-wire", "wire", &[]),
+    ("lars-compat", "compat", &["lars-wire"]),
     ("lars-pool", "pool", &[]),
     ("lars-board", "board", &["lars-wire"]),
     ("lars-store", "store", &["lars-wire"]),
@@ -28,15 +29,30 @@ const TABLE: [(&str, &str, &[&str]); 11] = [
     (
         "lars-agent",
         "agent",
-        &["lars-shard", "lars-board", "lars-pool", "lars-wire"],
+        &[
+            "lars-shard",
+            "lars-board",
+            "lars-pool",
+            "lars-compat",
+            "lars-wire",
+        ],
     ),
-    ("lars-dns", "dns", &["lars-store", "lars-pool", "lars-wire"]),
-    ("lars-report", "report", &["lars-store", "lars-pool", "lars-wire"]),
+    (
+        "lars-dns",
+        "dns",
+        &["lars-store", "lars-pool", "lars-compat", "lars-wire"],
+    ),
+    (
+        "lars-report",
+        "report",
+        &["lars-store", "lars-pool", "lars-compat", "lars-wire"],
+    ),
     (
         "lars-console",
         "console",
         &[
             "lars-wire",
+            "lars-compat",
             "lars-pool",
             "lars-board",
             "lars-store",
@@ -52,6 +68,7 @@ const TABLE: [(&str, &str, &[&str]); 11] = [
         "benches",
         &[
             "lars-wire",
+            "lars-compat",
             "lars-pool",
             "lars-board",
             "lars-store",
