@@ -52,6 +52,14 @@ impl<'a, M> Turn<'a, M> {
             .map_or(0, |connection| connection.out.room())
     }
 
+    /// Lets a connection stay silent from its start, for as long as fewer than half of the service's places are taken:
+    /// for peers that connect long before they have something to say. Its first frame is due once it began.
+    pub fn allow_silence(&mut self, connection: ConnectionId) {
+        if let Some(connection) = self.desk.connections.open_mut(connection) {
+            connection.may_be_silent = true;
+        }
+    }
+
     /// Sends what is queued, then closes. From here on the connection takes no replies, and its bytes are not shown.
     pub fn close(&mut self, connection: ConnectionId) {
         self.desk.close(connection, CloseReason::Handler);

@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) owes: Option<Instant>,
     /// A timer for that is set.
     pub(crate) owe_timer: bool,
+    /// The handler lets it stay silent, and it has been so far.
+    pub(crate) may_be_silent: bool,
     /// A stall timer is set.
     pub(crate) stall_timer: bool,
     /// No more bytes come, and how it ends therefore.
@@ -81,6 +83,7 @@ impl Connection {
             handled: now,
             owes: Some(now),
             owe_timer: false,
+            may_be_silent: false,
             stall_timer: false,
             ended: None,
             paused: false,

@@ -8,6 +8,7 @@ use super::out_queue::OUT_PAUSE_BYTES;
 use super::slots::{Inbound, SLOT_BYTES};
 use super::timers::Timer;
 use crate::handler::{CloseReason, ConnectionId, Handler, Received};
+use crate::stats::CoreStats;
 use crate::turn::Turn;
 use std::time::{Duration, Instant};
 
@@ -227,9 +228,10 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         connection.owes = match connection.owes {
             // Whole frames are left: now it is we who owe.
             _ if more || connection.inflow.unhandled() == 0 => None,
-            Some(since) if consumed == 0 => Some(since),
+            Some(since) if consumed == 0 && !connection.may_be_silent => Some(since),
             _ => Some(self.now),
         };
+        connection.may_be_silent = false;
         if !more && consumed == 0 && shown >= FRAME_BYTES_MAX {
             self.desk.close(id, CloseReason::Handler);
             return Some(Pumped::Closed);
@@ -253,13 +255,16 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         }
     }
 
-    /// That timer fired: a peer that still owes what it owed is closed. Who waits for us is spared.
+    /// That timer fired: a peer that still owes what it owed is closed. Who waits for us is spared, and while there are
+    /// places enough, who may be silent.
     pub(super) fn look_for_end_of_frame(&mut self, id: ConnectionId) {
+        let taken: u64 = self.desk.all_stats.iter().map(CoreStats::connections).sum();
+        let roomy = taken < self.connections_max.div_ceil(2);
         let Some(connection) = self.desk.connections.open_mut(id) else {
             return;
         };
         connection.owe_timer = false;
-        if connection.waiting || connection.paused {
+        if connection.waiting || connection.paused || (connection.may_be_silent && roomy) {
             connection.owes = connection.owes.map(|_| self.now);
         }
         match connection.owes {

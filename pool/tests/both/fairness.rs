@@ -174,11 +174,19 @@ impl Caller {
 
 pub(crate) fn silent_peer_and_unfinished_frame_are_closed_and_idle_one_stays(io: IoChoice) {
     let service = Wanted::over(io).start();
+    let crowded = Wanted {
+        connections_max: 4,
+        ..Wanted::over(io)
+    }
+    .start();
     let (mut silent, mut half, mut idle) = (
         Caller::unix(&service),
         Caller::tcp(&service),
         Caller::unix(&service),
     );
+    // Allowed to be silent, where half of the places are free.
+    let mut patient = Caller::tcp(&service);
+    let mut crowd = [(); 3].map(|()| Caller::tcp(&crowded));
     idle.echoes(b"first");
     half.echoes(b"first");
     half.send_bytes(&frame(verb::ECHO, b"never whole")[..7])
@@ -194,4 +202,13 @@ pub(crate) fn silent_peer_and_unfinished_frame_are_closed_and_idle_one_stays(io:
     });
     assert_eq!(service.sum("lars_pool_connections_closed_unfinished_total"), 2);
     idle.echoes(b"an idle peer owes nothing");
+    let (first, rest) = (
+        &frame(verb::ECHO, b"at last")[..3],
+        &frame(verb::ECHO, b"at last")[3..],
+    );
+    patient.send_bytes(first).expect("it was not closed");
+    idle.echoes(b"in between");
+    patient.send_bytes(rest).expect("it was not closed");
+    assert_eq!(patient.answer(), b"at last");
+    assert!(crowd[0].is_closed(), "places are scarce there");
 }

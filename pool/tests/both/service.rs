@@ -148,7 +148,11 @@ impl Echo {
 impl Handler for Echo {
     type Mail = Mail;
 
-    fn opened(&mut self, _: &mut Turn<'_, Mail>, connection: ConnectionId, peer: Peer, _: u16) {
+    /// Who comes over TCP may be silent.
+    fn opened(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, peer: Peer, _: u16) {
+        if matches!(peer, Peer::Tcp(_)) {
+            turn.allow_silence(connection);
+        }
         self.connections.insert(connection, peer);
     }
 
