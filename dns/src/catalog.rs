@@ -150,6 +150,11 @@ impl View {
         self.place.is_some()
     }
 
+    /// Whether an absent module is known to be absent, and not the sight of a store that suddenly has nothing.
+    pub(crate) fn is_explained(&self) -> bool {
+        self.explained
+    }
+
     /// The module's version; for an absent one, a version as of which it is absent.
     pub fn version(&self) -> u64 {
         self.place

@@ -3,6 +3,7 @@
 
 mod answers;
 mod connection;
+mod old_agents;
 mod pushes;
 mod questions;
 
@@ -11,7 +12,9 @@ use crate::confirmations::{Confirmations, Settled};
 use crate::mail::{EditRequest, Mail, Word};
 use crate::stats::{CoreCounts, Counts};
 use crate::subscriptions::Subscriptions;
-use connection::Connection;
+use connection::{Connection, Speech};
+use lars_compat::Opening;
+use lars_compat::route::RouteWriter;
 use lars_pool::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Seldom, Turn};
 use lars_wire::admin::{Reason, Refusal, bounded_text};
 use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES, NODES_MAX, ZONE_BYTES_MAX};
@@ -70,10 +73,12 @@ pub(crate) struct CoreParts {
 pub(crate) struct DnsCore {
     parts: CoreParts,
     cutter: PageCutter,
+    old_routes: RouteWriter,
     confirmations: Confirmations,
     /// By slot.
     connections: Vec<Option<Connection>>,
     connections_now: u64,
+    old_now: u64,
     /// The newest version that this core has pushed: a route of the catalog with a larger one will be pushed yet.
     published: u64,
     /// Connections with routes owed to them, each once.
@@ -85,10 +90,12 @@ impl DnsCore {
     pub(crate) fn new(parts: CoreParts) -> Self {
         Self {
             cutter: PageCutter::new(&parts.catalog),
+            old_routes: RouteWriter::new(),
             parts,
             confirmations: Confirmations::default(),
             connections: Vec::new(),
             connections_now: 0,
+            old_now: 0,
             published: VERSION_LOADED,
             owing: Vec::new(),
             complaints: Seldom::new(),
@@ -138,6 +145,15 @@ impl DnsCore {
         Self::send(turn, id, &Refusal { reason, text }, sequence, bytes_max);
     }
 
+    /// Counts a connection that is closed for what it sent, and says so now and then.
+    fn complain(&mut self, turn: &Turn<'_, Mail>, id: ConnectionId, text: &str) {
+        self.counts().bad_frames.add(1);
+        if let Some(others) = self.complaints.allow(turn.now()) {
+            let peer = self.connection_mut(id).map(|connection| connection.peer);
+            tracing::warn!(?peer, text, others, "closed a connection for what it sent");
+        }
+    }
+
     fn tell_settled(&self, settled: impl IntoIterator<Item = Settled>) {
         for settled in settled {
             // Fails only while the service stops, when nobody waits any more.
@@ -149,7 +165,9 @@ impl DnsCore {
 impl Handler for DnsCore {
     type Mail = Mail;
 
-    fn opened(&mut self, _turn: &mut Turn<'_, Mail>, id: ConnectionId, peer: Peer, _listener: u16) {
+    fn opened(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId, peer: Peer, _listener: u16) {
+        // An agent of the C++ Lars connects when it starts and asks when its first caller does.
+        turn.allow_silence(id);
         let slot = id.slot as usize;
         if self.connections.len() <= slot {
             self.connections.resize_with(slot + 1, || None);
@@ -163,6 +181,19 @@ impl Handler for DnsCore {
         let Some(connection) = self.connection_mut(id) else {
             return Received::Close;
         };
+        if connection.speech == Speech::Unclear {
+            match Opening::of(bytes) {
+                Opening::Unclear => return Received::Consumed(0),
+                Opening::Old => self.met_old_agent(id),
+                Opening::Other => connection.speech = Speech::Ours,
+            }
+        }
+        let Some(connection) = self.connection_mut(id) else {
+            return Received::Close;
+        };
+        if connection.is_old() {
+            return self.received_old(turn, id, bytes);
+        }
         let mut session = connection.session;
         let (start, mut sequence, mut consumed) = (bytes.as_ptr().addr(), 0, 0);
         let drained = session.drain(bytes, FRAMES_PER_TURN_MAX, |frame| {
@@ -178,17 +209,7 @@ impl Handler for DnsCore {
             Ok(drained) => Received::Consumed(drained.consumed),
             Err(Stop::Later) => Received::Yield(consumed),
             Err(Stop::Refuse(reason, text)) => {
-                self.counts().bad_frames.add(1);
-                if let Some(others) = self.complaints.allow(turn.now()) {
-                    let peer = self.connection_mut(id).map(|connection| connection.peer);
-                    tracing::warn!(
-                        ?peer,
-                        ?reason,
-                        text,
-                        others,
-                        "closed a connection for what it sent"
-                    );
-                }
+                self.complain(turn, id, &text);
                 self.refuse(turn, id, sequence, reason, text);
                 Received::Close
             }
@@ -213,9 +234,11 @@ impl Handler for DnsCore {
     }
 
     fn closed(&mut self, _turn: &mut Turn<'_, Mail>, id: ConnectionId, _reason: CloseReason) {
-        if self.connection_mut(id).is_none() {
+        let Some(connection) = self.connection_mut(id) else {
             return;
-        }
+        };
+        self.old_now -= u64::from(connection.is_old());
+        self.counts().old_agents.set(self.old_now);
         self.connections[id.slot as usize] = None;
         self.connections_now -= 1;
         self.counts().connections.set(self.connections_now);

@@ -2,6 +2,8 @@
 //! whatever the number of connections that it goes to.
 
 use bytes::Bytes;
+use lars_compat::MessageId;
+use lars_compat::route::{RouteWriter, route_bytes_max};
 use lars_wire::caller::Status;
 use lars_wire::directory::{RouteDelta, RouteHead, pages};
 use lars_wire::{ModuleId, Route, codec};
@@ -35,6 +37,7 @@ pub(crate) struct Change {
     /// For connections whose last push of this module was the one before.
     delta: Option<Bytes>,
     whole: OnceLock<Bytes>,
+    old_whole: OnceLock<Bytes>,
 }
 
 impl Change {
@@ -57,6 +60,7 @@ impl Change {
             route,
             delta,
             whole: OnceLock::new(),
+            old_whole: OnceLock::new(),
         }
     }
 
@@ -81,6 +85,17 @@ impl Change {
                 codec::append(&page, 0, &mut bytes)
                     .expect("a page keeps the bounds that make it fit a frame");
             }
+            Bytes::from(bytes)
+        })
+    }
+
+    /// The frame for an agent of the C++ Lars, likewise.
+    pub(crate) fn old_whole(&self) -> &Bytes {
+        self.old_whole.get_or_init(|| {
+            let nodes = self.route.nodes().iter().map(|node| (node.addr, node.state));
+            let mut bytes = vec![0; route_bytes_max(MessageId::Route, nodes.len())];
+            let written = RouteWriter::new().write(MessageId::Route, self.module(), &nodes, &mut bytes);
+            bytes.truncate(written.expect("there is room for an empty route at least"));
             Bytes::from(bytes)
         })
     }

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[repr(align(128))]
 pub(crate) struct CoreCounts {
     pub(crate) connections: Count,
+    pub(crate) old_agents: Count,
+    pub(crate) old_skipped: Count,
     pub(crate) subscriptions: Count,
     pub(crate) modules_subscribed: Count,
     pub(crate) requests: Count,
@@ -128,6 +130,11 @@ impl DnsStats {
                 counts.sum(|core| &core.connections),
             ),
             (
+                "old_agents",
+                "Of those, agents of the C++ Lars",
+                counts.sum(|core| &core.old_agents),
+            ),
+            (
                 "subscriptions",
                 "Subscriptions now",
                 counts.sum(|core| &core.subscriptions),
@@ -183,6 +190,11 @@ impl DnsStats {
                 "pushes_owed",
                 "Changes put off because the peer reads slowly",
                 counts.sum(|core| &core.pushes_owed),
+            ),
+            (
+                "old_skipped",
+                "Messages of agents of the C++ Lars that dns does not take",
+                counts.sum(|core| &core.old_skipped),
             ),
             ("acks", "Pushes acknowledged", counts.sum(|core| &core.acks)),
             (

@@ -105,6 +105,7 @@ impl DnsCore {
                     connection.differing += u32::from(differed);
                 }
             }
+            Due::Old { module } => self.answer_old(turn, id, module),
             Due::DigestDone { sequence } => {
                 let connection = self.connection_mut(id);
                 let differing = connection.map_or(0, |connection| std::mem::take(&mut connection.differing));

@@ -1,6 +1,7 @@
 //! One connection as its core sees it: how far it has come, and which answers wait for room in its out-queue.
 
 use lars_pool::{ConnectionId, Peer};
+use lars_wire::ModuleId;
 use lars_wire::directory::KnownModule;
 use lars_wire::session::Session;
 use std::collections::VecDeque;
@@ -23,6 +24,11 @@ pub(super) enum Due {
         /// Of the question.
         sequence: u32,
     },
+    /// The route as an old agent takes it.
+    Old {
+        /// What it asked for.
+        module: ModuleId,
+    },
     /// The end of a digest's answer.
     DigestDone {
         /// Of the question.
@@ -30,11 +36,24 @@ pub(super) enum Due {
     },
 }
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// Too few bytes came to tell.
+    #[default]
+    Unclear,
+    /// Our protocol, or nothing that is known here.
+    Ours,
+    /// What an agent of the C++ Lars speaks.
+    Old,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
     pub(super) peer: Peer,
+    pub(super) speech: Speech,
     pub(super) session: Session,
     /// It said hello.
     pub(super) greeted: bool,
@@ -50,11 +69,17 @@ impl Connection {
         Self {
             id,
             peer,
+            speech: Speech::default(),
             session: Session::new(),
             greeted: false,
             due: VecDeque::new(),
             listed: false,
             differing: 0,
         }
+    }
+
+    /// Whether an agent of the C++ Lars is at the other end.
+    pub(super) fn is_old(&self) -> bool {
+        self.speech == Speech::Old
     }
 }

@@ -36,10 +36,11 @@ impl DnsCore {
             let Some(Some(connection)) = connections.get(slot as usize) else {
                 return step;
             };
-            if confirm {
+            let old = connection.is_old();
+            if confirm && !old {
                 pushes.push((slot, module, version));
             }
-            let delta = change.delta().filter(|_| step == Step::In);
+            let delta = change.delta().filter(|_| step == Step::In && !old);
             if step == Step::Owed {
                 return step;
             }
@@ -49,7 +50,12 @@ impl DnsCore {
             }
             sent += 1;
             deltas += u64::from(delta.is_some());
-            turn.reply_shared(connection.id, delta.unwrap_or_else(|| change.whole()).clone());
+            let bytes = match delta {
+                Some(delta) => delta,
+                None if old => change.old_whole(),
+                None => change.whole(),
+            };
+            turn.reply_shared(connection.id, bytes.clone());
             Step::In
         });
         self.counts().pushes.add(sent);
@@ -64,7 +70,12 @@ impl DnsCore {
                     version: 0,
                     hash: 0,
                 };
-                connection.due.push_back(Due::Subscribed { known, sequence: 0 });
+                let due = if connection.is_old() {
+                    Due::Old { module }
+                } else {
+                    Due::Subscribed { known, sequence: 0 }
+                };
+                connection.due.push_back(due);
                 self.pay_or_list(turn, id);
             }
         }

@@ -10,7 +10,7 @@ use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES, MODULES_MAX};
 use lars_wire::caller::{GetRoute, Hello, Ping, Pong, Welcome};
 use lars_wire::directory::{Digest, KnownModule, PushAck, Subscribe, Unsubscribe};
 use lars_wire::frame::Frame;
-use lars_wire::{Kind, VERSION, codec};
+use lars_wire::{Kind, ModuleId, VERSION, codec};
 use tokio::sync::mpsc::error::TrySendError;
 
 /// What a peer that asks too early is told.
@@ -129,33 +129,45 @@ impl DnsCore {
         modules: &[KnownModule],
         due: impl Fn(KnownModule) -> Due,
     ) -> Result<(), Stop> {
-        let mut full = None;
-        for known in modules {
-            if let Err(bound) = self.parts.subscriptions.subscribe(id.slot, known.module) {
-                full = Some(bound);
-                break;
-            }
-        }
+        self.subscribe_all(id, modules.iter().map(|known| known.module))?;
+        self.owe(id, modules.iter().map(|known| due(*known)))
+    }
+
+    /// An old agent's question, which subscribes it.
+    pub(super) fn subscribe_old(&mut self, id: ConnectionId, module: ModuleId) -> Result<(), Stop> {
+        self.subscribe_all(id, std::iter::once(module))?;
+        self.owe(id, std::iter::once(Due::Old { module }))
+    }
+
+    fn subscribe_all(
+        &mut self,
+        id: ConnectionId,
+        mut modules: impl Iterator<Item = ModuleId>,
+    ) -> Result<(), Stop> {
+        let subscriptions = &mut self.parts.subscriptions;
+        let done = modules.try_for_each(|module| subscriptions.subscribe(id.slot, module));
         self.count_subscriptions();
-        if let Some(bound) = full {
-            let text = match bound {
-                Full::Connection => {
-                    "this connection has as many subscriptions as [dns] connection_subscriptions_max"
-                }
-                Full::Core => "there are as many subscriptions as [dns] subscriptions_max allows",
-            };
-            return Err(Stop::Refuse(Reason::Full, text.to_owned()));
-        }
+        let text = match done {
+            Ok(()) => return Ok(()),
+            Err(Full::Connection) => {
+                "this connection has as many subscriptions as [dns] connection_subscriptions_max"
+            }
+            Err(Full::Core) => "there are as many subscriptions as [dns] subscriptions_max allows",
+        };
+        Err(Stop::Refuse(Reason::Full, text.to_owned()))
+    }
+
+    fn owe(&mut self, id: ConnectionId, dues: impl ExactSizeIterator<Item = Due>) -> Result<(), Stop> {
         let owed_max = self.parts.subscriptions.of_connection(id.slot) + OWED_EXTRA_MAX;
         let Some(connection) = self.connection_mut(id) else {
             return Err(Stop::Later);
         };
-        if connection.due.len() + modules.len() > owed_max {
+        if connection.due.len() + dues.len() > owed_max {
             // Only before the store was read: answers wait for it, and may not wait without a bound.
             let text = "too many questions wait for the store";
             return Err(Stop::Refuse(Reason::Full, text.to_owned()));
         }
-        connection.due.extend(modules.iter().map(|known| due(*known)));
+        connection.due.extend(dues);
         Ok(())
     }
 
@@ -214,6 +226,7 @@ impl DnsCore {
             ("modules", counts.catalog.modules()),
             ("nodes", counts.catalog.nodes()),
             ("connections", counts.sum(|core| &core.connections)),
+            ("old_agents", counts.sum(|core| &core.old_agents)),
             ("subscriptions", counts.sum(|core| &core.subscriptions)),
             ("changes", counts.control.changes.get()),
             ("edits", counts.control.edits.get()),

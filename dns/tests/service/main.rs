@@ -4,6 +4,7 @@ mod editing;
 mod foreign;
 mod hostile;
 mod mysql;
+mod old_agents;
 mod peer;
 mod running;
 mod subscribing;
