@@ -1,14 +1,16 @@
 //! One core of report: agents' frames in, batches to the control thread, acknowledgements out.
 
 use crate::mail::{Answer, Arrival, Asker, Mail, Outcome};
+use crate::old_agents::OldWindows;
 use crate::records::call_batch;
 use crate::refusal::{Refused, UNANSWERED_MAX};
-use crate::session::Session;
+use crate::session::{Session, Speech};
 use crate::stats::CoreCounts;
 use crate::status::StatusSource;
+use lars_compat::{MessageId, Opening};
 use lars_pool::{ByConnection, CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Seldom, Turn};
 use lars_wire::admin::GetStatus;
-use lars_wire::bounds::{HEADER_BYTES, TEXT_BYTES_MAX};
+use lars_wire::bounds::{HEADER_BYTES, TALLIES_MAX, TEXT_BYTES_MAX};
 use lars_wire::caller::{Hello, Welcome};
 use lars_wire::frame::Frame;
 use lars_wire::record::{TallyAck, TallyBatch};
@@ -23,6 +25,15 @@ const FRAMES_PER_TURN_MAX: usize = 256;
 const BATCH_ROOM: u32 = 2;
 /// Bytes of the longest answer but for the status: a refusal, with its reason and the length of its text.
 const ANSWER_BYTES_MAX: usize = HEADER_BYTES + 1 + 8 + TEXT_BYTES_MAX;
+
+/// Batches of windows of old agents that are on their way to the store together: each is one agent's, so that one
+/// transaction takes many.
+const OLD_ON_THEIR_WAY_MAX: u32 = 1_024;
+/// Who is told that windows of old agents are stored: their core, which then passes on the next.
+const NOBODY: ConnectionId = ConnectionId {
+    slot: u32::MAX,
+    generation: u32::MAX,
+};
 
 /// What a core is made of.
 pub(crate) struct HandlerParts {
@@ -45,6 +56,10 @@ pub(crate) struct ReportHandler {
     parts: HandlerParts,
     sessions: ByConnection<Session>,
     bad_log: Seldom,
+    old_windows: OldWindows,
+    /// Batches of those that are on their way to the store.
+    old_on_their_way: u32,
+    old_now: u64,
 }
 
 impl ReportHandler {
@@ -54,6 +69,9 @@ impl ReportHandler {
             parts,
             sessions: ByConnection::default(),
             bad_log: Seldom::new(),
+            old_windows: OldWindows::default(),
+            old_on_their_way: 0,
+            old_now: 0,
         }
     }
 
@@ -142,8 +160,59 @@ impl ReportHandler {
         Ok(())
     }
 
+    /// Frames of an agent of the C++ Lars: windows, which nobody is answered for.
+    fn received_old(&mut self, bytes: &[u8]) -> Result<Received, Refused> {
+        let mut consumed = 0;
+        for _ in 0..FRAMES_PER_TURN_MAX {
+            let Some(frame) = lars_compat::split(&bytes[consumed..])? else {
+                return Ok(Received::Consumed(consumed));
+            };
+            consumed += frame.bytes();
+            if frame.id() == Some(MessageId::Status) {
+                let status = lars_compat::decode(MessageId::Status, frame.body)?;
+                self.parts.counts.old_statuses.add(1);
+                let dropped = self.old_windows.add(&status, unix_now_ms() / 1_000);
+                self.parts.counts.old_windows_dropped.add(dropped);
+            } else {
+                // As those programs do with a message that they do not expect.
+                self.parts.counts.old_skipped.add(1);
+            }
+        }
+        Ok(Received::Yield(consumed))
+    }
+
+    /// Passes the windows of old agents on, once those before them are stored: until then newer ones replace them.
+    fn pass_old_windows(&mut self) {
+        while self.old_on_their_way < OLD_ON_THEIR_WAY_MAX
+            && !self.old_windows.is_empty()
+            && self.parts.room > BATCH_ROOM
+        {
+            let records_max = TALLIES_MAX.min((self.parts.room - BATCH_ROOM) as usize);
+            let Some(batch) = self.old_windows.take(self.parts.me.0, records_max) else {
+                return;
+            };
+            let room = BATCH_ROOM + batch.records.len() as u32;
+            let asker = Asker {
+                core: self.parts.me,
+                connection: NOBODY,
+                question: 0,
+                room,
+            };
+            // It fails only while the service stops.
+            if self.parts.arrivals.try_send(Arrival { batch, asker }).is_err() {
+                return;
+            }
+            self.parts.room -= room;
+            self.old_on_their_way += 1;
+        }
+    }
+
     fn answered(&mut self, turn: &mut Turn<'_, Mail>, Answer { asker, outcome }: Answer) {
         self.parts.room += asker.room;
+        if asker.connection == NOBODY {
+            self.old_on_their_way = self.old_on_their_way.saturating_sub(1);
+            return;
+        }
         let Some(session) = self.sessions.get(asker.connection) else {
             return;
         };
@@ -187,6 +256,11 @@ impl ReportHandler {
         refused: &Refused,
     ) {
         answer(turn, connection, question, &refused.refusal());
+        self.complain(turn, connection, refused);
+    }
+
+    /// Counts a connection that is closed, and says so now and then.
+    fn complain(&mut self, turn: &Turn<'_, Mail>, connection: ConnectionId, refused: &Refused) {
         match refused {
             Refused::NoRoom => self.parts.counts.turned_away.add(1),
             // The control thread counts it.
@@ -203,7 +277,9 @@ impl ReportHandler {
 impl Handler for ReportHandler {
     type Mail = Mail;
 
-    fn opened(&mut self, _: &mut Turn<'_, Mail>, connection: ConnectionId, peer: Peer, _: u16) {
+    fn opened(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, peer: Peer, _: u16) {
+        // An agent of the C++ Lars connects when it starts and speaks when its first caller has reported.
+        turn.allow_silence(connection);
         self.sessions.open(connection, Session::new(peer));
         self.parts.counts.connections.set(self.sessions.len() as u64);
     }
@@ -212,6 +288,23 @@ impl Handler for ReportHandler {
         let Some(session) = self.sessions.get(connection) else {
             return Received::Close;
         };
+        if session.speech == Speech::Unclear {
+            match Opening::of(bytes) {
+                Opening::Unclear => return Received::Consumed(0),
+                Opening::Old => {
+                    session.speech = Speech::Old;
+                    self.old_now += 1;
+                    self.parts.counts.old_agents.set(self.old_now);
+                }
+                Opening::Other => session.speech = Speech::Ours,
+            }
+        }
+        if session.speech == Speech::Old {
+            return self.received_old(bytes).unwrap_or_else(|refused| {
+                self.complain(turn, connection, &refused);
+                Received::Close
+            });
+        }
         let mut stream = session.stream;
         let mut question = 0;
         let drained = stream.drain(bytes, FRAMES_PER_TURN_MAX, |frame| {
@@ -245,11 +338,15 @@ impl Handler for ReportHandler {
     }
 
     fn closed(&mut self, _: &mut Turn<'_, Mail>, connection: ConnectionId, _: CloseReason) {
+        let session = self.sessions.get(connection);
+        self.old_now -= u64::from(session.is_some_and(|session| session.speech == Speech::Old));
+        self.parts.counts.old_agents.set(self.old_now);
         self.sessions.close(connection);
         self.parts.counts.connections.set(self.sessions.len() as u64);
     }
 
     fn settle(&mut self, _: &mut Turn<'_, Mail>) -> Option<Instant> {
+        self.pass_old_windows();
         None
     }
 }

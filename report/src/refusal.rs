@@ -13,6 +13,9 @@ pub(crate) enum Refused {
     /// The bytes are no frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// The bytes are no frame of an agent of the C++ Lars, as which they began.
+    #[error(transparent)]
+    Old(#[from] lars_compat::FrameError),
     /// The body is not what the header says.
     #[error(transparent)]
     Codec(#[from] CodecError),
@@ -48,7 +51,7 @@ impl Refused {
     fn reason(&self) -> Reason {
         match self {
             Self::Frame(FrameError::Version { .. }) | Self::Version(_) => Reason::Version,
-            Self::Frame(_) | Self::Codec(_) => Reason::Malformed,
+            Self::Frame(_) | Self::Old(_) | Self::Codec(_) => Reason::Malformed,
             Self::NoHello(_) | Self::Unexpected(_) | Self::Gap { .. } => Reason::Unexpected,
             Self::Forbidden(_) => Reason::Forbidden,
             Self::TooMany | Self::NoRoom => Reason::Full,

@@ -23,6 +23,14 @@ pub(crate) struct CoreCounts {
     pub turned_away: Count,
     /// Connections now.
     pub connections: Count,
+    /// Of those, agents of the C++ Lars.
+    pub old_agents: Count,
+    /// Statuses taken from them.
+    pub old_statuses: Count,
+    /// Windows in those that could not be kept.
+    pub old_windows_dropped: Count,
+    /// Messages of theirs that report does not take.
+    pub old_skipped: Count,
 }
 
 /// The control thread's counts.
@@ -96,6 +104,44 @@ impl ReportStats {
     }
 
     fn figures(&self) -> Vec<Figure> {
+        let mut figures = self.our_figures();
+        figures.extend(self.old_figures());
+        figures
+    }
+
+    /// What is counted of agents of the C++ Lars.
+    fn old_figures(&self) -> Vec<Figure> {
+        let sum =
+            |count: fn(&CoreCounts) -> &Count| self.counts.cores.iter().map(|core| count(core).get()).sum();
+        vec![
+            (
+                "old_agents",
+                "Connections of agents of the C++ Lars",
+                false,
+                sum(|core| &core.old_agents),
+            ),
+            (
+                "old_statuses",
+                "Statuses taken from agents of the C++ Lars",
+                true,
+                sum(|core| &core.old_statuses),
+            ),
+            (
+                "old_windows_dropped",
+                "Windows in those that name no node, or for which there was no room",
+                true,
+                sum(|core| &core.old_windows_dropped),
+            ),
+            (
+                "old_skipped",
+                "Messages of agents of the C++ Lars that report does not take",
+                true,
+                sum(|core| &core.old_skipped),
+            ),
+        ]
+    }
+
+    fn our_figures(&self) -> Vec<Figure> {
         let sum =
             |count: fn(&CoreCounts) -> &Count| self.counts.cores.iter().map(|core| count(core).get()).sum();
         let control = &self.counts.control;

@@ -39,12 +39,22 @@ pub struct CallRecord {
 pub struct CallBatch {
     /// Whose.
     pub incarnation: [u8; 16],
-    /// Which.
+    /// Which, from 1; [`Self::UNNUMBERED`] for one that nobody will send again.
     pub sequence: u64,
     /// What `ServerCallStatus` names the caller: an IPv4 address as a number.
     pub caller: u32,
     /// The counts.
     pub records: Vec<CallRecord>,
+}
+
+impl CallBatch {
+    /// The sequence of windows alone, from an agent that expects no acknowledgement: none is kept.
+    pub const UNNUMBERED: u64 = 0;
+
+    /// Whether no acknowledgement is expected.
+    pub fn is_unnumbered(&self) -> bool {
+        self.sequence == Self::UNNUMBERED
+    }
 }
 
 /// What became of a batch. Each says the newest stored sequence of its incarnation.
@@ -105,7 +115,8 @@ pub struct HistoryRow {
 pub trait CallStore {
     /// Stores each batch with its acknowledgement in one transaction: all that can be stored is, or (on an error)
     /// nothing is. Records of one key are added to what history has; a window is written only over an older or equal
-    /// ts, and one without calls (neither successes nor failures) writes nothing.
+    /// ts, and one without calls (neither successes nor failures) writes nothing. An unnumbered batch needs no
+    /// acknowledgement, and its windows are written also where they are without calls.
     fn store(&mut self, batches: &[CallBatch]) -> impl Future<Output = Result<Vec<Stored>, StoreError>>;
 
     /// `ServerCallStatus` and its twin for IPv6 nodes, of one module or all, in order of module, node and caller.

@@ -16,7 +16,7 @@ impl Fold {
     pub(crate) fn add(&mut self, batch: &CallBatch) {
         for record in &batch.records {
             self.add_history(record);
-            self.add_status(record, batch.caller);
+            self.add_status(record, batch);
         }
     }
 
@@ -57,9 +57,10 @@ impl Fold {
         row.latency_max_us = row.latency_max_us.max(record.latency_max_us);
     }
 
-    fn add_status(&mut self, record: &CallRecord, caller: u32) {
-        let window = record.window;
-        if (window.succ, window.err) == (0, 0) {
+    fn add_status(&mut self, record: &CallRecord, batch: &CallBatch) {
+        let (window, caller) = (record.window, batch.caller);
+        // Windows alone say what their agent means them to say: also that nothing was called.
+        if (window.succ, window.err) == (0, 0) && !batch.is_unnumbered() {
             return;
         }
         let row = CallStatus {
@@ -152,6 +153,27 @@ mod tests {
         assert!(history.is_sorted() && history.len() == 4, "{history:?}");
         let nodes: Vec<_> = fold.status().map(|row| row.node).collect();
         assert!(nodes.is_sorted() && nodes.len() == 3, "{nodes:?}");
+    }
+
+    #[test]
+    fn window_without_calls_is_written_where_nobody_numbers_batches() {
+        let closed = CallRecord {
+            window: Window {
+                succ: 0,
+                err: 0,
+                overloaded: true,
+            },
+            ..record(1, 5, 0, 20)
+        };
+        let mut fold = Fold::default();
+        fold.add(&CallBatch {
+            incarnation: [1; 16],
+            sequence: CallBatch::UNNUMBERED,
+            caller: 7,
+            records: vec![closed],
+        });
+        let status: Vec<_> = fold.status().map(|row| (row.succ, row.overloaded)).collect();
+        assert_eq!(status, [(0, true)]);
     }
 
     #[test]

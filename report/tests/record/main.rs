@@ -3,6 +3,7 @@
 mod agents;
 mod hostile;
 mod mysql;
+mod old_agents;
 mod peer;
 mod place;
 mod storage;

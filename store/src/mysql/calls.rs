@@ -92,7 +92,7 @@ async fn write(db: &mut Connection, batches: &[CallBatch], now_s: u64) -> Result
     let mut stored = Vec::with_capacity(batches.len());
     for batch in batches {
         // Without a table for acknowledgements nothing can be told apart; a window written twice is the same window.
-        let outcome = if db.layout.has_history() {
+        let outcome = if db.layout.has_history() && !batch.is_unnumbered() {
             acknowledge(db, batch, now_s).await?
         } else {
             Stored::Now(batch.sequence)

@@ -73,7 +73,11 @@ fn write(connection: &Connection, batches: &[CallBatch], now_s: u64) -> rusqlite
     let mut fold = Fold::default();
     let mut stored = Vec::with_capacity(batches.len());
     for batch in batches {
-        let outcome = acknowledge(connection, batch, now_s)?;
+        let outcome = if batch.is_unnumbered() {
+            Stored::Now(batch.sequence)
+        } else {
+            acknowledge(connection, batch, now_s)?
+        };
         if matches!(outcome, Stored::Now(_)) {
             fold.add(batch);
         }

@@ -38,6 +38,35 @@ pub(crate) fn batch(incarnation: u8, sequence: u64, records: Vec<CallRecord>) ->
     }
 }
 
+pub(crate) async fn unnumbered_windows_are_written_as_they_are<P: Place>(place: P) {
+    let mut store = place.open().await;
+    let window = |succ, ts| CallRecord {
+        ok: 0,
+        failed: 0,
+        window: Window {
+            succ,
+            err: 0,
+            overloaded: succ == 0,
+        },
+        window_ts: ts,
+        ..record(M1, v4(1))
+    };
+    for (succ, ts) in [(5, 100), (0, 101), (7, 99)] {
+        let batches = [batch(1, CallBatch::UNNUMBERED, vec![window(succ, ts)])];
+        let stored = store.store(&batches).await.expect("store");
+        assert_eq!(stored, [Stored::Now(CallBatch::UNNUMBERED)]);
+    }
+    let rows = store.call_status(None).await.expect("status");
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.succ, row.ts, row.overloaded))
+        .collect();
+    assert_eq!(seen, [(0, 101, true)], "the newest, though it is without calls");
+    // The same incarnation's numbered batches know nothing of them.
+    let numbered = [batch(1, 1, vec![record(M1, v4(1))])];
+    assert_eq!(store.store(&numbered).await.expect("store"), [Stored::Now(1)]);
+}
+
 pub(crate) async fn ok_sum(store: &mut impl CallStore) -> u64 {
     store
         .history(None, 0)

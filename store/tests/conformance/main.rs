@@ -69,6 +69,7 @@ macro_rules! all_sentences {
                 history_is_read_by_module_and_from_a_minute_on,
                 older_window_never_replaces_a_newer,
                 window_without_calls_writes_nothing,
+                unnumbered_windows_are_written_as_they_are,
                 status_keeps_callers_and_address_families_apart,
                 status_of_another_program_is_read,
                 sums_beyond_the_database_stay_at_their_end,
