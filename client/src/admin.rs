@@ -7,10 +7,14 @@ use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use lars_wire::admin::{EditRoutes, Edited, GetStatus, ListRoutes, RouteRows, StatusText};
 use lars_wire::bounds::EDITS_MAX;
+use lars_wire::held::{AcceptHeld, HeldRows, ListHeld};
+use lars_wire::names::{ListNames, NameRows, NameSet, SetName};
 use lars_wire::{Message, ModuleId, NodeAddr};
 use std::time::Duration;
 
 pub use lars_wire::admin::{LinkState, LinkStatus, RouteEdit, RouteRow};
+pub use lars_wire::held::{HeldAccepted, HeldRow};
+pub use lars_wire::names::{NameOf, NameRow};
 
 /// How long an operation may take where nothing else is said: an edit waits for the store and for the agents.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
@@ -88,6 +92,67 @@ impl Admin {
             rest = behind;
         }
         Ok(sum)
+    }
+
+    /// Names for people, all or that of one number, in order of number. Each page of the answer may take the timeout.
+    pub fn list_names(&mut self, of: NameOf, number: Option<u32>) -> Result<Vec<NameRow>, ClientError> {
+        let mut rows: Vec<NameRow> = Vec::new();
+        loop {
+            let after = rows.last().map(|row| row.number);
+            let page: NameRows = self.ask(&ListNames { of, number, after }, "to list names")?;
+            let ordered = page
+                .rows
+                .iter()
+                .map(|row| row.number)
+                .is_sorted_by(|one, next| one < next);
+            let behind = page.rows.first().map(|row| row.number) > after || page.rows.is_empty();
+            if !ordered || !behind || (page.more && page.rows.is_empty()) {
+                return Err(self.protocol("a page of names does not follow the page before"));
+            }
+            rows.extend(page.rows);
+            if !page.more {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Gives a name, or takes it away; returns the name before.
+    pub fn set_name(
+        &mut self,
+        of: NameOf,
+        number: u32,
+        name: Option<String>,
+    ) -> Result<Option<String>, ClientError> {
+        let set: NameSet = self.ask(&SetName { of, number, name }, "to set a name")?;
+        Ok(set.before)
+    }
+
+    /// The modules whose loss of nodes dns holds back, in order, and whether people must decide about them. Each page
+    /// of the answer may take the timeout.
+    pub fn list_held(&mut self) -> Result<(Vec<HeldRow>, bool), ClientError> {
+        let mut rows: Vec<HeldRow> = Vec::new();
+        loop {
+            let after = rows.last().map(|row| row.module);
+            let page: HeldRows = self.ask(&ListHeld { after }, "what it holds back")?;
+            let ordered = page
+                .rows
+                .iter()
+                .map(|row| row.module)
+                .is_sorted_by(|one, next| one < next);
+            let behind = page.rows.first().map(|row| row.module) > after || page.rows.is_empty();
+            if !ordered || !behind || (page.more && page.rows.is_empty()) {
+                return Err(self.protocol("a page of what is held does not follow the page before"));
+            }
+            rows.extend(page.rows);
+            if !page.more {
+                return Ok((rows, page.waits));
+            }
+        }
+    }
+
+    /// Tells dns that all that it holds back is meant; returns when it has published it.
+    pub fn accept_held(&mut self) -> Result<HeldAccepted, ClientError> {
+        self.ask(&AcceptHeld { version: 1 }, "to accept what it holds back")
     }
 
     fn ask<Q: Message, A: Message>(&mut self, question: &Q, asked: &'static str) -> Result<A, ClientError> {

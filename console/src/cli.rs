@@ -3,9 +3,11 @@
 mod at_store;
 mod check;
 mod migrate;
+mod name;
 mod pick;
 mod report_call;
 mod route;
+mod route_accept;
 mod route_check;
 mod service;
 mod status;
@@ -52,6 +54,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// List and change routes
     Route(route::Route),
+    /// List and change the names that people give to businesses and services
+    Name(name::Name),
     /// Ask the agent for a node of a module
     Pick(pick::Pick),
     /// Tell the agent how calls to a node went
@@ -89,6 +93,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Migrate(command) => command.run(),
         Command::Route(command) => command.run(),
+        Command::Name(command) => command.run(),
         Command::Pick(command) => command.run(),
         Command::ReportCall(command) => command.run(),
         Command::Status(command) => command.run(),

@@ -1,19 +1,20 @@
 //! The control thread: owns the store, looks at it, stores edits, tells every core what changed, and answers an edit
 //! when its pushes are acknowledged.
 
+mod desk;
 mod outbox;
 
 use crate::config::DnsConfig;
 use crate::confirmations::Settled;
 use crate::keeper::{Keeper, Looked};
-use crate::mail::{EditRequest, EditUnderWay, Mail, Word};
+use crate::mail::{Asker, EditUnderWay, Mail, Request, Word};
 use crate::publication::{EditId, Publication};
 use crate::stats::Counts;
 use bytes::Bytes;
 use lars_pool::mail::Mailer;
 use lars_store::routes::{EditDone, RouteStore};
 use lars_store::{AnyStore, StoreConfig, StoreError};
-use lars_wire::admin::{Edited, Reason, Refusal, bounded_text};
+use lars_wire::admin::{Edited, RouteEdit, bounded_text};
 use lars_wire::{Message, codec};
 use outbox::Outbox;
 use std::cell::Cell;
@@ -41,7 +42,7 @@ pub(crate) struct ControlParts {
     pub(crate) store: StoreConfig,
     pub(crate) counts: Arc<Counts>,
     pub(crate) mailers: Vec<Mailer<Mail>>,
-    pub(crate) edits: mpsc::Receiver<EditRequest>,
+    pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) words: mpsc::UnboundedReceiver<Word>,
     /// Told how the first try to open the store ended.
     pub(crate) opened: std_mpsc::SyncSender<Result<(), StoreError>>,
@@ -106,9 +107,9 @@ impl Control {
                     Some(Word::Settled(settled)) => self.settled(settled),
                     Some(Word::Stop) | None => return,
                 },
-                request = self.parts.edits.recv() => match request {
+                request = self.parts.requests.recv() => match request {
                     Some(request) => {
-                        if unless_stopped(self.edit(request), &mut words, &mut heard).await {
+                        if unless_stopped(self.asked(request), &mut words, &mut heard).await {
                             return;
                         }
                         heard.drain(..).for_each(|settled| self.settled(settled));
@@ -209,7 +210,7 @@ impl Control {
             }
             (_, waiting) => format!(
                 "{waiting} modules are gone from the store at once, more than half of all: their last routes are \
-                 served until the rows are back, or until dns is restarted to take the store as it is"
+                 served until the rows are back, or until `lars route accept` says that it is meant"
             ),
         };
         counts.control.modules_held.set(held);
@@ -272,15 +273,12 @@ impl Control {
         true
     }
 
-    async fn edit(&mut self, request: EditRequest) {
-        let EditRequest { asker, edits } = request;
+    async fn edit(&mut self, asker: Asker, edits: Vec<RouteEdit>) {
         // What others changed is pushed under no edit's name.
         self.publish(None);
         let outcome = match &mut self.store {
             Some(store) if self.parts.counts.catalog.is_loaded() => self.keeper.edit(store, &edits).await,
-            _ => Err(StoreError::Away(
-                "it cannot be reached now, nothing was changed; ask again".to_owned(),
-            )),
+            _ => Err(unreachable_now()),
         };
         let now = Instant::now();
         self.edits += 1;
@@ -302,17 +300,7 @@ impl Control {
                     self.answer_edit(&under_way, &done);
                 }
             }
-            Err(error) => {
-                let (reason, close) = match error {
-                    StoreError::Refused(_) => (Reason::Malformed, true),
-                    StoreError::Away(_) | StoreError::Unfit(_) => (Reason::Unavailable, false),
-                };
-                let refusal = Refusal {
-                    reason,
-                    text: bounded_text(error.to_string()),
-                };
-                self.answer(&refusal, &asker, close);
-            }
+            Err(error) => self.refuse(&error, &asker),
         }
     }
 
@@ -362,7 +350,7 @@ impl Control {
         );
     }
 
-    fn answer<M: Message>(&mut self, message: &M, asker: &crate::mail::Asker, close: bool) {
+    fn answer<M: Message>(&mut self, message: &M, asker: &Asker, close: bool) {
         let mut frame = Vec::new();
         codec::append(message, asker.sequence, &mut frame).expect("an answer keeps its bounds");
         let (connection, frame) = (asker.connection, Bytes::from(frame));
@@ -397,6 +385,11 @@ async fn unless_stopped(
         () = work => is_told.get(),
         () = overdue => true,
     }
+}
+
+/// What is told while there is no connection to the store.
+fn unreachable_now() -> StoreError {
+    StoreError::Away("it cannot be reached now, nothing was changed; ask again".to_owned())
 }
 
 /// An error twice: for the log, and for who started the service.

@@ -9,7 +9,7 @@ mod questions;
 
 use crate::catalog::{Catalog, PageCutter, VERSION_LOADED};
 use crate::confirmations::{Confirmations, Settled};
-use crate::mail::{EditRequest, Mail, Word};
+use crate::mail::{Mail, Request, Word};
 use crate::stats::{CoreCounts, Counts};
 use crate::subscriptions::Subscriptions;
 use connection::{Connection, Speech};
@@ -65,7 +65,7 @@ pub(crate) struct CoreParts {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) counts: Arc<Counts>,
-    pub(crate) edits: mpsc::Sender<EditRequest>,
+    pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) words: mpsc::UnboundedSender<Word>,
 }
 

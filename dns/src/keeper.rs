@@ -12,6 +12,7 @@ use lars_store::StoreError;
 use lars_store::routes::{EditDone, Observation, RouteStore, Rows};
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
+use lars_wire::held::HeldRow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +112,33 @@ impl Keeper {
             self.guard.held() as u64,
             if waiting { self.guard.vanished() } else { 0 },
         )
+    }
+
+    /// At most `rows_max` modules behind `after` whose loss of nodes is held back, and whether there are more.
+    pub(crate) fn held_rows(&self, after: Option<ModuleId>, rows_max: usize) -> (Vec<HeldRow>, bool) {
+        let row = |(module, vanished)| HeldRow {
+            module,
+            nodes: self.publisher.catalog().view(module).nodes().len() as u32,
+            vanished,
+        };
+        let mut held = self.guard.modules(after).map(row);
+        (held.by_ref().take(rows_max).collect(), held.next().is_some())
+    }
+
+    /// What is held back is meant: takes those modules as the store has them. What could not be read is taken so at
+    /// the next look.
+    pub(crate) async fn accept(&mut self, store: &mut impl RouteStore) -> Result<(), StoreError> {
+        let modules = self.guard.modules(None).map(|(module, _)| module).collect();
+        let accepted = self.reread(store, modules, Reason::Told).await;
+        if accepted.is_err() {
+            self.tracker.lost();
+        }
+        accepted
+    }
+
+    /// Changes that [`Self::take_changes`] would give now.
+    pub(crate) fn changes_waiting(&self) -> usize {
+        self.changes.len()
     }
 
     /// The changes made to the catalog since this was asked last. To be pushed whether or not the call that made them

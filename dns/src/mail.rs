@@ -5,10 +5,12 @@ use crate::publication::{EditId, Publication};
 use bytes::Bytes;
 use lars_pool::{ConnectionId, CoreIndex};
 use lars_wire::admin::RouteEdit;
+use lars_wire::held::ListHeld;
+use lars_wire::names::{ListNames, SetName};
 use std::sync::Arc;
 
-/// Edits that may wait for the control thread; more are answered as unavailable.
-pub(crate) const EDITS_WAITING_MAX: usize = 64;
+/// Requests that may wait for the control thread; more are answered as unavailable.
+pub(crate) const REQUESTS_WAITING_MAX: usize = 64;
 
 /// From the control thread to a core.
 #[derive(Clone, Debug)]
@@ -28,12 +30,30 @@ pub(crate) enum Mail {
     },
 }
 
-/// A request to change routes.
+/// A question that only the store, or its keeper, can answer.
 #[derive(Debug)]
-pub(crate) struct EditRequest {
+pub(crate) struct Request {
     /// Who asked.
     pub(crate) asker: Asker,
-    pub(crate) edits: Vec<RouteEdit>,
+    pub(crate) asked: Asked,
+}
+
+/// What was asked.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// Change routes.
+    Edit(Vec<RouteEdit>),
+    /// List names.
+    Names(ListNames),
+    /// Change a name.
+    Name(SetName),
+    /// List what is held back.
+    Held(ListHeld),
+    /// Release what is held back.
+    Accept {
+        /// Who said so, for the log.
+        by: String,
+    },
 }
 
 /// Where an answer of the control thread goes.

@@ -5,7 +5,7 @@ use crate::config::DnsConfig;
 use crate::control::{Control, ControlParts};
 use crate::core::{CoreParts, DnsCore};
 use crate::error::DnsError;
-use crate::mail::{EDITS_WAITING_MAX, Mail, Word};
+use crate::mail::{Mail, REQUESTS_WAITING_MAX, Word};
 use crate::stats::{Counts, DnsStats};
 use crate::subscriptions::Subscriptions;
 use lars_pool::{Bind, CoreIndex, Cores, CoresConfig, IoInUse, Plan, control};
@@ -57,7 +57,7 @@ impl Dns {
         // 0 means "from no dns" on the wire.
         let catalog = Arc::new(Catalog::new(number(first).max(1)));
         let counts = Arc::new(Counts::new(plan.stats(), Arc::clone(&catalog)));
-        let (edits, edits_taken) = mpsc::channel(EDITS_WAITING_MAX);
+        let (requests, requests_taken) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (words, words_taken) = mpsc::unbounded_channel();
         let mailers = plan.mailers();
         let subscriptions_max = config.subscriptions_max.div_ceil(u32::from(plan.cores())) as usize;
@@ -71,7 +71,7 @@ impl Dns {
                     subscriptions_max,
                 ),
                 counts: Arc::clone(&counts),
-                edits: edits.clone(),
+                requests: requests.clone(),
                 words: words.clone(),
             })
         });
@@ -87,7 +87,7 @@ impl Dns {
             store: store.clone(),
             counts: Arc::clone(&counts),
             mailers,
-            edits: edits_taken,
+            requests: requests_taken,
             words: words_taken,
             opened,
             seed: number(second),

@@ -5,10 +5,12 @@ use crate::error::StoreError;
 use crate::mysql::MysqlStore;
 use crate::mysql::access::Access;
 use crate::mysql::url::MysqlUrl;
+use crate::names::NameStore;
 use crate::routes::{EditDone, Observation, RouteStore, Rows};
 use crate::sqlite::SqliteStore;
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
+use lars_wire::names::{NameOf, NameRow};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -178,6 +180,33 @@ impl CallStore for AnyStore {
         match self {
             Self::Sqlite(store) => store.prune(minute_first, ack_idle_s).await,
             Self::Mysql(store) => store.prune(minute_first, ack_idle_s).await,
+        }
+    }
+}
+
+impl NameStore for AnyStore {
+    async fn names(
+        &mut self,
+        of: NameOf,
+        number: Option<u32>,
+        after: Option<u32>,
+        rows_max: u32,
+    ) -> Result<Vec<NameRow>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.names(of, number, after, rows_max).await,
+            Self::Mysql(store) => store.names(of, number, after, rows_max).await,
+        }
+    }
+
+    async fn set_name(
+        &mut self,
+        of: NameOf,
+        number: u32,
+        name: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.set_name(of, number, name).await,
+            Self::Mysql(store) => store.set_name(of, number, name).await,
         }
     }
 }

@@ -9,6 +9,7 @@ mod calls;
 mod edit;
 mod layout;
 pub mod migrate;
+mod names;
 mod routes;
 mod tls;
 pub mod url;

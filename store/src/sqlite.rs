@@ -6,6 +6,7 @@
 
 mod calls;
 mod edit;
+mod names;
 mod routes;
 
 use crate::error::StoreError;

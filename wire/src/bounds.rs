@@ -30,6 +30,14 @@ pub const EXPLAINED_MAX: usize = 1_871;
 pub const STATUS_LINES_MAX: usize = 256;
 /// Changes in one edit: they are stored in one transaction.
 pub const EDITS_MAX: usize = 512;
+/// Characters of a name for people: the databases keep them in columns of so many.
+pub const NAME_CHARS_MAX: usize = 255;
+/// Bytes of such a name: none of its characters has more than four.
+pub const NAME_BYTES_MAX: usize = 4 * NAME_CHARS_MAX;
+/// Names in one page; as many as fit its frame where they are long.
+pub const NAMES_MAX: usize = 2_048;
+/// Modules in one page of what is held back.
+pub const HELD_MAX: usize = 2_048;
 /// Bytes of a text meant for people (a refusal, a reason).
 pub const TEXT_BYTES_MAX: usize = 1_024;
 /// Weight of a node where none is given.
@@ -42,7 +50,7 @@ const NODE_ADDR_BYTES: usize = 18;
 /// Bytes of a module.
 const MODULE_BYTES: usize = 8;
 /// Bytes of a count or of a string's length.
-const COUNT_BYTES: usize = 8;
+pub(crate) const COUNT_BYTES: usize = 8;
 /// Bytes of a report: module, node, token, outcome, retcode, latency.
 const REPORT_BYTES: usize = MODULE_BYTES + NODE_ADDR_BYTES + 8 + 1 + 4 + 4;
 /// Bytes of a known module: module, instance, version, hash.
@@ -80,6 +88,8 @@ pub const TALLY_BATCH_BYTES_MAX: usize = 16 + 8 + 4 + 8 + COUNT_BYTES + TALLIES_
 pub const ROUTE_ROWS_BYTES_MAX: usize = COUNT_BYTES + EDITS_MAX * ROUTE_ROW_BYTES_MAX + 1;
 /// Bytes of the largest edit.
 pub const EDIT_ROUTES_BYTES_MAX: usize = COUNT_BYTES + EDITS_MAX * ROUTE_EDIT_BYTES_MAX;
+/// Bytes of the largest page of what is held back: two flags, rows of a module, a count and a flag.
+pub const HELD_ROWS_BYTES_MAX: usize = 1 + COUNT_BYTES + HELD_MAX * (MODULE_BYTES + 4 + 1) + 1;
 /// Bytes of an explanation of as many nodes as may be, of a policy and of reasons without a name: longer texts
 /// leave room for fewer nodes, and the sender leaves out the last. Status, version, policy, total, nodes.
 pub const EXPLANATION_BYTES_BARE: usize =
@@ -93,5 +103,6 @@ const _: () = assert!(ROUTE_DELTA_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(TALLY_BATCH_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(ROUTE_ROWS_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(EDIT_ROUTES_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(HELD_ROWS_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(EXPLANATION_BYTES_BARE <= BODY_BYTES_MAX);
 const _: () = assert!(EXPLANATION_BYTES_BARE + NODE_EXPLAINED_BYTES > BODY_BYTES_MAX);

@@ -72,6 +72,22 @@ byte_enum! {
         GetStatus = 68,
         /// [`crate::admin::StatusText`]
         StatusText = 69,
+        /// [`crate::names::ListNames`]
+        ListNames = 70,
+        /// [`crate::names::NameRows`]
+        NameRows = 71,
+        /// [`crate::names::SetName`]
+        SetName = 72,
+        /// [`crate::names::NameSet`]
+        NameSet = 73,
+        /// [`crate::held::ListHeld`]
+        ListHeld = 74,
+        /// [`crate::held::HeldRows`]
+        HeldRows = 75,
+        /// [`crate::held::AcceptHeld`]
+        AcceptHeld = 76,
+        /// [`crate::held::HeldAccepted`]
+        HeldAccepted = 77,
     }
 }
 

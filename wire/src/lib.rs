@@ -3,7 +3,7 @@
 //! Read in this order: [`ModuleId`] and [`NodeAddr`] (what is asked for, what is answered), [`frame`] (how bytes
 //! are cut into frames), [`codec`] (the one place that knows bincode), then the four conversations:
 //! [`caller`] (caller and agent), [`directory`] (agent and dns), [`record`] (agent and report), [`admin`]
-//! (the `lars` command and any service). `docs/PROTOCOL.md` draws the same for other languages.
+//! (the `lars` command and any service; with [`names`] and [`held`], which dns alone is asked). `docs/PROTOCOL.md` draws the same for other languages.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -14,7 +14,9 @@ pub mod caller;
 pub mod codec;
 pub mod directory;
 pub mod frame;
+pub mod held;
 mod module;
+pub mod names;
 mod node;
 pub mod record;
 pub mod route;

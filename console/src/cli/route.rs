@@ -1,8 +1,9 @@
 //! `lars route`: the routes as dns has them, and changes to them. A change is published when the command returns.
 
+use super::name::Names;
 use super::print;
+use super::route_accept::RouteAccept;
 use super::route_check::RouteCheck;
-use super::table::table;
 use crate::find::Find;
 use crate::outcome::{Code, Failure};
 use clap::{Args, Subcommand};
@@ -27,12 +28,14 @@ enum Action {
     Add(Add),
     /// Remove a node from a module
     Remove(Remove),
-    /// Add every node of a file that `export` or `list --json` wrote
+    /// Add every node of a file that `export` or `list --json` wrote; names in it are passed over
     Import(Import),
     /// Write every node as JSON
     Export(Export),
     /// List every row of the store that cannot be served, and why; exit code 1 when there is one
     Check(RouteCheck),
+    /// Release what dns holds back because too much vanished at once; exit code 3 when nothing is held
+    Accept(RouteAccept),
 }
 
 #[derive(Args, Debug)]
@@ -113,6 +116,11 @@ struct Line {
     zone: String,
     #[serde(default)]
     state: LineState,
+    /// In what `list --json` wrote; `lars name set` gives names.
+    #[serde(default, skip_serializing)]
+    modid_name: Option<String>,
+    #[serde(default, skip_serializing)]
+    cmdid_name: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -147,6 +155,7 @@ impl Route {
             Action::Import(import) => import.run(),
             Action::Export(export) => export.run(),
             Action::Check(check) => check.run(),
+            Action::Accept(accept) => accept.run(),
         }
     }
 }
@@ -162,8 +171,14 @@ impl List {
             .zip(self.cmdid)
             .map(|(modid, cmdid)| ModuleId::new(modid, cmdid));
         let rows = admin(&self.find)?.list_routes(module)?;
+        let names = Names::beside(&self.find, module);
         if self.json {
-            return print(&json(&rows)?);
+            let line = |row: &RouteRow| NamedLine {
+                line: Line::from(row),
+                modid_name: names.modid(row.module.modid),
+                cmdid_name: names.cmdid(row.module.cmdid),
+            };
+            return print(&pretty(&rows.iter().map(line).collect::<Vec<_>>())?);
         }
         let cells = |row: &RouteRow| {
             let line = Line::from(row);
@@ -173,21 +188,20 @@ impl List {
             } else {
                 line.zone
             };
-            vec![
-                line.modid.to_string(),
-                line.cmdid.to_string(),
-                line.node,
-                line.weight.to_string(),
-                zone,
-                state,
-            ]
+            (row.module, vec![line.node, line.weight.to_string(), zone, state])
         };
         let cells: Vec<_> = rows.iter().map(cells).collect();
-        print(&table(
-            &["modid", "cmdid", "node", "weight", "zone", "state"],
-            &cells,
-        ))
+        print(&names.table(&["node", "weight", "zone", "state"], &cells))
     }
+}
+
+/// A row as `--json` shows it: the keys of a file, and the names.
+#[derive(Serialize)]
+struct NamedLine<'a> {
+    #[serde(flatten)]
+    line: Line,
+    modid_name: Option<&'a str>,
+    cmdid_name: Option<&'a str>,
 }
 
 impl Add {
@@ -256,7 +270,7 @@ impl Import {
 
 impl Export {
     fn run(self) -> Result<(), Failure> {
-        let text = json(&admin(&self.find)?.list_routes(None)?)?;
+        let text = exported(&admin(&self.find)?.list_routes(None)?)?;
         match self.file {
             None => print(&text),
             Some(path) => std::fs::write(&path, text)
@@ -265,9 +279,12 @@ impl Export {
     }
 }
 
-fn json(rows: &[RouteRow]) -> Result<String, Failure> {
-    let lines: Vec<Line> = rows.iter().map(Line::from).collect();
-    let mut text = serde_json::to_string_pretty(&lines).map_err(|error| Failure::other(error.to_string()))?;
+fn exported(rows: &[RouteRow]) -> Result<String, Failure> {
+    pretty(&rows.iter().map(Line::from).collect::<Vec<_>>())
+}
+
+fn pretty(lines: &[impl Serialize]) -> Result<String, Failure> {
+    let mut text = serde_json::to_string_pretty(lines).map_err(|error| Failure::other(error.to_string()))?;
     text.push('\n');
     Ok(text)
 }
@@ -295,6 +312,8 @@ impl From<&RouteRow> for Line {
                 NodeState::Serving => LineState::Serving,
                 NodeState::Draining => LineState::Draining,
             },
+            modid_name: None,
+            cmdid_name: None,
         }
     }
 }
@@ -335,7 +354,7 @@ mod tests {
             state: NodeState::Draining,
             zone: "a".into(),
         };
-        let text = json(std::slice::from_ref(&row)).expect("JSON");
+        let text = exported(std::slice::from_ref(&row)).expect("JSON");
         let lines: Vec<Line> = serde_json::from_str(&text).expect("lines");
         assert_eq!(
             lines

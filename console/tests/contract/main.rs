@@ -1,8 +1,10 @@
 //! What scripts and people may rely on, tried on the real binary: addresses, exit codes, JSON, signals, files.
 
+mod accept;
 mod configuration;
 mod lars;
 mod mysql;
+mod names;
 mod secrets;
 mod services;
 mod tools;

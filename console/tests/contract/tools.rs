@@ -49,7 +49,8 @@ fn ipv6_nodes_work_on_every_path() {
     assert_eq!(good(&["pick", "6", "6", "--data", data]), format!("{node}\n"));
     let listed: serde_json::Value =
         serde_json::from_str(&good(&["route", "list", "--json", "--data", data])).expect("JSON");
-    let row = json!({"modid": 6, "cmdid": 6, "node": node, "weight": 7, "zone": "a", "state": "serving"});
+    let row = json!({"modid": 6, "cmdid": 6, "node": node, "weight": 7, "zone": "a", "state": "serving",
+            "modid_name": null, "cmdid_name": null});
     assert_eq!(listed, json!([row]));
     good(&[
         "report-call",

@@ -2,7 +2,7 @@
 
 use super::connection::Due;
 use super::{DnsCore, Stop};
-use crate::mail::{Asker, EditRequest, Mail};
+use crate::mail::{Asked, Asker, Mail, Request};
 use crate::subscriptions::Full;
 use lars_pool::{ConnectionId, IoKind, Peer, Turn};
 use lars_wire::admin::{EditRoutes, GetStatus, ListRoutes, Reason, StatusText, bounded_text};
@@ -10,6 +10,7 @@ use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES, MODULES_MAX};
 use lars_wire::caller::{GetRoute, Hello, Ping, Pong, Welcome};
 use lars_wire::directory::{Digest, KnownModule, PushAck, Subscribe, Unsubscribe};
 use lars_wire::frame::Frame;
+use lars_wire::held::AcceptHeld;
 use lars_wire::{Kind, ModuleId, VERSION, codec};
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -78,7 +79,7 @@ impl DnsCore {
                 Self::send(turn, id, &Pong { echo }, sequence, HEADER_BYTES + 8);
                 Ok(())
             }
-            Kind::ListRoutes | Kind::EditRoutes | Kind::GetStatus => self.admin(turn, id, frame, loaded),
+            kind if is_admin(kind) => self.admin(turn, id, &peer, frame, loaded),
             kind => Err(Stop::Refuse(Reason::Unexpected, format!("dns takes no {kind:?}"))),
         }
     }
@@ -175,6 +176,7 @@ impl DnsCore {
         &mut self,
         turn: &mut Turn<'_, Mail>,
         id: ConnectionId,
+        peer: &Peer,
         frame: Frame<'_>,
         loaded: bool,
     ) -> Result<(), Stop> {
@@ -198,24 +200,47 @@ impl DnsCore {
                 }
                 (!loaded).then_some(NOT_LOADED)
             }
-            _ => {
-                let EditRoutes { edits } = codec::decode(frame.body)?;
-                let asker = Asker {
-                    core: self.parts.core,
-                    connection: id,
-                    sequence,
-                };
-                match self.parts.edits.try_send(EditRequest { asker, edits }) {
-                    Ok(()) => None,
-                    Err(TrySendError::Full(_)) => Some("too many edits wait for the store: ask again"),
-                    Err(TrySendError::Closed(_)) => Some("dns stops"),
-                }
-            }
+            kind => self.ask_control(id, kind, frame.body, sequence, peer)?,
         };
         if let Some(text) = unavailable {
             self.refuse(turn, id, sequence, Reason::Unavailable, text.to_owned());
         }
         Ok(())
+    }
+
+    /// Gives the control thread what only it can answer; why not, where that is so.
+    fn ask_control(
+        &self,
+        id: ConnectionId,
+        kind: Kind,
+        body: &[u8],
+        sequence: u32,
+        peer: &Peer,
+    ) -> Result<Option<&'static str>, Stop> {
+        let asked = match kind {
+            Kind::EditRoutes => Asked::Edit(codec::decode::<EditRoutes>(body)?.edits),
+            Kind::ListNames => Asked::Names(codec::decode(body)?),
+            Kind::SetName => Asked::Name(codec::decode(body)?),
+            Kind::ListHeld => Asked::Held(codec::decode(body)?),
+            _ => {
+                let AcceptHeld { .. } = codec::decode(body)?;
+                let by = match peer {
+                    Peer::Tcp(addr) => addr.to_string(),
+                    Peer::Unix { pid, uid } => format!("process {pid} of user {uid}"),
+                };
+                Asked::Accept { by }
+            }
+        };
+        let asker = Asker {
+            core: self.parts.core,
+            connection: id,
+            sequence,
+        };
+        Ok(match self.parts.requests.try_send(Request { asker, asked }) {
+            Ok(()) => None,
+            Err(TrySendError::Full(_)) => Some("too many requests wait for the store: ask again"),
+            Err(TrySendError::Closed(_)) => Some("dns stops"),
+        })
     }
 
     fn status(&self) -> StatusText {
@@ -271,6 +296,21 @@ impl DnsCore {
     }
 }
 
+/// What operators ask.
+const ADMIN: [Kind; 7] = [
+    Kind::ListRoutes,
+    Kind::EditRoutes,
+    Kind::GetStatus,
+    Kind::ListNames,
+    Kind::SetName,
+    Kind::ListHeld,
+    Kind::AcceptHeld,
+];
+
+fn is_admin(kind: Kind) -> bool {
+    ADMIN.contains(&kind)
+}
+
 /// Whether a frame may be looked at: a connection begins with a Hello, and admin messages are taken from this machine
 /// alone, until links are authenticated.
 fn admit(kind: Kind, greeted: bool, peer: &Peer) -> Result<(), Stop> {
@@ -282,8 +322,7 @@ fn admit(kind: Kind, greeted: bool, peer: &Peer) -> Result<(), Stop> {
         let text = "this connection has said Hello already";
         return Err(Stop::Refuse(Reason::Unexpected, text.to_owned()));
     }
-    let is_admin = matches!(kind, Kind::ListRoutes | Kind::EditRoutes | Kind::GetStatus);
-    if is_admin && !peer.is_local() {
+    if is_admin(kind) && !peer.is_local() {
         let text = "admin messages are taken from the same machine only: run `lars` there";
         return Err(Stop::Refuse(Reason::Forbidden, text.to_owned()));
     }
@@ -303,7 +342,7 @@ mod tests {
 
     #[test]
     fn admin_is_for_this_machine_alone() {
-        for kind in [Kind::ListRoutes, Kind::EditRoutes, Kind::GetStatus] {
+        for kind in ADMIN {
             assert!(admit(kind, true, &Peer::Unix { pid: 1, uid: 0 }).is_ok());
             assert!(LOCAL.iter().all(|text| admit(kind, true, &peer(text)).is_ok()));
             for text in REMOTE {

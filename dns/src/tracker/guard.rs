@@ -4,6 +4,7 @@
 use crate::diff::Difference;
 use lars_wire::ModuleId;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Fewer modules than this gone at once are no accident of the whole database.
 const MASS_MODULES_MIN: u64 = 10;
@@ -39,6 +40,13 @@ impl Guard {
     /// Modules held back.
     pub(crate) fn held(&self) -> usize {
         self.held.len()
+    }
+
+    /// The modules behind `after` that are held back, in order, and whether their nodes are all gone.
+    pub(crate) fn modules(&self, after: Option<ModuleId>) -> impl Iterator<Item = (ModuleId, bool)> {
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let held = self.held.range((behind, Bound::Unbounded));
+        held.map(|(module, held)| (*module, held.vanished))
     }
 
     /// Modules held back whose nodes are all gone.

@@ -2,8 +2,10 @@
 
 mod editing;
 mod foreign;
+mod held;
 mod hostile;
 mod mysql;
+mod names;
 mod old_agents;
 mod peer;
 mod running;

@@ -61,6 +61,8 @@ impl Access {
         let tls = tls::asked(&opts, self.ca_path.as_deref());
         let setup = vec![
             format!("SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}"),
+            // Whatever the server sets for those who come: names keep their letters.
+            "SET NAMES utf8mb4".to_owned(),
             // What does not fit a column is an error and never cut; a number stays a number whatever the server's
             // default.
             "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'".to_owned(),

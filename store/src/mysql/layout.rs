@@ -3,6 +3,8 @@
 
 use super::CallError;
 use super::routes::integer;
+use crate::names::table_of;
+use lars_wire::names::NameOf;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 use std::collections::BTreeMap;
@@ -64,6 +66,8 @@ pub(super) struct Layout {
     pub(super) route_ip: Number,
     /// The columns of `ServerCallStatus`.
     pub(super) status: StatusNumbers,
+    /// Whether there are tables of names: of modids, of cmdids.
+    names: [bool; 2],
 }
 
 /// The columns of `ServerCallStatus`: an older installation may have signed ones.
@@ -157,6 +161,15 @@ impl Layout {
             kind.map_or_else(Number::default, |kind| Number::of(kind))
         };
         let status = |column| number("servercallstatus", column);
+        let names = |of| {
+            let (table, column) = table_of(of);
+            let found = columns.get(&table.to_lowercase());
+            found.is_some_and(|found| {
+                ["id", column, "content"]
+                    .iter()
+                    .all(|column| found.contains_key(*column))
+            })
+        };
         Ok(Self {
             schema,
             route_ip: number("routedata", "serverip"),
@@ -170,6 +183,7 @@ impl Layout {
                 err: status("err_cnt"),
                 ts: status("ts"),
             },
+            names: [names(NameOf::Modid), names(NameOf::Cmdid)],
         })
     }
 
@@ -181,6 +195,11 @@ impl Layout {
     /// Whether there are tables for history and acknowledgements.
     pub(super) fn has_history(self) -> bool {
         self.schema >= 1
+    }
+
+    /// Whether there is a table of these names.
+    pub(super) fn has_names(self, of: NameOf) -> bool {
+        self.names[usize::from(u8::from(of))]
     }
 
     /// For status.
@@ -201,7 +220,7 @@ pub(super) async fn schema_version(conn: &mut Conn) -> Result<u64, CallError> {
 }
 
 /// Whether the account may do what a statement does.
-async fn check_right(conn: &mut Conn, statement: &str) -> Result<(), CallError> {
+pub(super) async fn check_right(conn: &mut Conn, statement: &str) -> Result<(), CallError> {
     let prepared = match conn.prep(statement).await {
         Ok(prepared) => prepared,
         Err(error) => {

@@ -4,7 +4,9 @@
 mod calls;
 mod edits;
 mod mysql;
+mod mysql_names;
 mod mysql_only;
+mod names;
 mod place;
 mod routes;
 mod sharing;
@@ -75,6 +77,12 @@ macro_rules! all_sentences {
                 sums_beyond_the_database_stay_at_their_end,
                 prune_takes_what_is_old_and_nothing_else,
                 prune_goes_on_where_it_stopped;
+            names:
+                name_is_given_changed_and_taken_away,
+                names_of_modids_and_of_cmdids_are_apart,
+                names_are_read_by_number_and_page_by_page,
+                name_keeps_its_letters_and_one_that_could_not_be_shown_is_refused,
+                names_of_other_programs_are_read_and_put_in_order;
             sharing:
                 two_connections_share_one_truth,
                 writers_at_once_all_get_through,

@@ -47,6 +47,10 @@ fn every_bound_stands_in_the_table_with_its_value() {
         ("EDITS_MAX", bounds::EDITS_MAX),
         ("EXPLAINED_MAX", bounds::EXPLAINED_MAX),
         ("STATUS_LINES_MAX", bounds::STATUS_LINES_MAX),
+        ("NAME_CHARS_MAX", bounds::NAME_CHARS_MAX),
+        ("NAME_BYTES_MAX", bounds::NAME_BYTES_MAX),
+        ("NAMES_MAX", bounds::NAMES_MAX),
+        ("HELD_MAX", bounds::HELD_MAX),
         ("TEXT_BYTES_MAX", bounds::TEXT_BYTES_MAX),
     ];
     let listed: Vec<(&str, usize)> = table_rows()

@@ -6,7 +6,7 @@ use crate::table::rows;
 use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES};
 use lars_wire::session::Session;
 use lars_wire::{CodecError, FrameError, Kind, Message, PREFACE, codec, frame};
-use lars_wire::{admin, caller, directory, record};
+use lars_wire::{admin, caller, directory, held, names, record};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -56,6 +56,14 @@ pub(crate) fn decode(kind: Kind, body: &[u8]) -> Result<(), CodecError> {
         Kind::Edited => of::<admin::Edited>(body),
         Kind::GetStatus => of::<admin::GetStatus>(body),
         Kind::StatusText => of::<admin::StatusText>(body),
+        Kind::ListNames => of::<names::ListNames>(body),
+        Kind::NameRows => of::<names::NameRows>(body),
+        Kind::SetName => of::<names::SetName>(body),
+        Kind::NameSet => of::<names::NameSet>(body),
+        Kind::ListHeld => of::<held::ListHeld>(body),
+        Kind::HeldRows => of::<held::HeldRows>(body),
+        Kind::AcceptHeld => of::<held::AcceptHeld>(body),
+        Kind::HeldAccepted => of::<held::HeldAccepted>(body),
     }
 }
 

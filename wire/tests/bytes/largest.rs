@@ -2,14 +2,17 @@
 
 use lars_wire::admin::{EditRoutes, RouteEdit, RouteRow, RouteRows};
 use lars_wire::bounds::{
-    self, EDITS_MAX, EXPLAINED_MAX, FRAME_BYTES_MAX, HEADER_BYTES, MODULES_MAX, NODES_MAX, PAGE_NODES_MAX,
-    PAGE_ZONES_MAX, REPORTS_MAX, TALLIES_MAX, TEXT_BYTES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX,
+    self, EDITS_MAX, EXPLAINED_MAX, FRAME_BYTES_MAX, HEADER_BYTES, HELD_MAX, MODULES_MAX, NAME_BYTES_MAX,
+    NAMES_MAX, NODES_MAX, PAGE_NODES_MAX, PAGE_ZONES_MAX, REPORTS_MAX, TALLIES_MAX, TEXT_BYTES_MAX,
+    WEIGHT_MAX, ZONE_BYTES_MAX,
 };
 use lars_wire::caller::{Explanation, NodeExplained, NodeView, Outcome, Report, ReportBatch, Status};
 use lars_wire::directory::{
     self, Digest, KnownModule, PageNode, RouteDelta, RouteHead, RoutePage, Subscribe, Unsubscribe,
     route_nodes,
 };
+use lars_wire::held::{HeldRow, HeldRows};
+use lars_wire::names::{NameRow, NameRows};
 use lars_wire::record::{Tally, TallyBatch};
 use lars_wire::{CodecError, Message, ModuleId, NodeAddr, NodeState, Route, RouteNode, codec};
 use std::fmt::Debug;
@@ -152,6 +155,30 @@ fn route_rows_and_edit_routes() {
         bounds::ROUTE_ROWS_BYTES_MAX
     );
     assert_eq!(body_bytes(&EditRoutes { edits }), bounds::EDIT_ROUTES_BYTES_MAX);
+}
+
+#[test]
+fn held_rows_and_pages_of_the_longest_names() {
+    let row = HeldRow {
+        module: MODULE,
+        nodes: u32::MAX,
+        vanished: true,
+    };
+    let held = HeldRows {
+        waits: true,
+        rows: vec![row; HELD_MAX],
+        more: true,
+    };
+    assert_eq!(body_bytes(&held), bounds::HELD_ROWS_BYTES_MAX);
+    for bytes in [1, 20, 21, NAME_BYTES_MAX] {
+        let row = NameRow {
+            number: u32::MAX,
+            name: "x".repeat(bytes),
+        };
+        let page = NameRows::filled(vec![row; NAMES_MAX + 1], false);
+        assert!(page.more && body_bytes(&page) <= bounds::BODY_BYTES_MAX);
+        assert!(page.rows.len() == NAMES_MAX || body_bytes(&page) + 4 + 8 + bytes > bounds::BODY_BYTES_MAX);
+    }
 }
 
 #[test]

@@ -1,16 +1,20 @@
 //! Every message survives a round trip, every cut of it asks for more, and no other bytes stand for it.
 
 use crate::strategies::{
-    avoid, edit, explained, for_all, known, link, module, node, page_place, reason, report, row, status,
-    tally, text, zoned_nodes,
+    avoid, edit, explained, for_all, known, link, module, node, one_of, page_place, reason, report, row,
+    status, tally, text, zoned_nodes,
 };
 use lars_wire::admin::{EditRoutes, Edited, GetStatus, ListRoutes, Refusal, RouteRows, StatusText};
-use lars_wire::bounds::{CALLER_NAME_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES, TEXT_BYTES_MAX};
+use lars_wire::bounds::{
+    CALLER_NAME_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES, NAME_BYTES_MAX, TEXT_BYTES_MAX,
+};
 use lars_wire::caller::{
     Explain, Explanation, GetRoute, Hello, Node, Pick, Ping, Pong, Register, Registered, ReportBatch, Status,
     Welcome,
 };
 use lars_wire::directory::{Digest, DigestDone, PushAck, RouteDelta, RoutePage, Subscribe, Unsubscribe};
+use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
+use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
 use lars_wire::record::{TallyAck, TallyBatch};
 use lars_wire::{CodecError, Message, NodeAddr, codec, frame};
 use proptest::collection::vec;
@@ -270,4 +274,39 @@ fn status_text() {
             links,
         },
     ));
+}
+
+#[test]
+fn names() {
+    let of = || one_of(NameOf::ALL);
+    let name = || text(NAME_BYTES_MAX).prop_filter("a name has characters", |name| !name.is_empty());
+    survives(
+        (of(), option::of(any::<u32>()), option::of(any::<u32>()))
+            .prop_map(|(of, number, after)| ListNames { of, number, after }),
+    );
+    let row = (any::<u32>(), name()).prop_map(|(number, name)| NameRow { number, name });
+    survives((vec(row, 0..30), any::<bool>()).prop_map(|(rows, more)| NameRows { rows, more }));
+    survives(
+        (of(), any::<u32>(), option::of(name())).prop_map(|(of, number, name)| SetName { of, number, name }),
+    );
+    survives(option::of(name()).prop_map(|before| NameSet { before }));
+}
+
+#[test]
+fn what_is_held() {
+    survives(option::of(module()).prop_map(|after| ListHeld { after }));
+    let row = (module(), any::<u32>(), any::<bool>()).prop_map(|(module, nodes, vanished)| HeldRow {
+        module,
+        nodes,
+        vanished,
+    });
+    survives(
+        (any::<bool>(), vec(row, 0..100), any::<bool>()).prop_map(|(waits, rows, more)| HeldRows {
+            waits,
+            rows,
+            more,
+        }),
+    );
+    survives(any::<u16>().prop_map(|version| AcceptHeld { version }));
+    survives(any::<[u64; 2]>().prop_map(|[released, changed]| HeldAccepted { released, changed }));
 }

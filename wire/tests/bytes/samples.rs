@@ -12,6 +12,8 @@ use lars_wire::directory::{
     Digest, DigestDone, KnownModule, PageNode, PushAck, RouteDelta, RoutePage, Subscribe, Unsubscribe,
     route_nodes,
 };
+use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
+use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
 use lars_wire::record::{Tally, TallyAck, TallyBatch, Window};
 use lars_wire::{Message, ModuleId, NodeAddr, NodeState, Route};
 use std::fmt::Debug;
@@ -40,6 +42,8 @@ pub(crate) fn each(to: &mut impl Visit) {
     each_of_the_directory(to);
     each_of_the_record(to);
     each_of_operators(to);
+    each_of_names(to);
+    each_of_held(to);
 }
 
 fn greetings(to: &mut impl Visit) {
@@ -341,4 +345,53 @@ fn each_of_operators(to: &mut impl Visit) {
         links: vec![link],
     };
     to.visit("status_text", 18, &status);
+}
+
+fn each_of_names(to: &mut impl Visit) {
+    let list = ListNames {
+        of: NameOf::Modid,
+        number: None,
+        after: Some(7),
+    };
+    to.visit("list_names", 19, &list);
+    let row = NameRow {
+        number: 8,
+        name: "größe".to_owned(),
+    };
+    let rows = NameRows {
+        rows: vec![row],
+        more: true,
+    };
+    to.visit("name_rows", 19, &rows);
+    let set = SetName {
+        of: NameOf::Cmdid,
+        number: 8,
+        name: Some("orders".to_owned()),
+    };
+    to.visit("set_name", 20, &set);
+    to.visit("set_name_none", 21, &SetName { name: None, ..set });
+    let before = Some("order".to_owned());
+    to.visit("name_set", 20, &NameSet { before });
+}
+
+fn each_of_held(to: &mut impl Visit) {
+    let list = ListHeld { after: Some(MODULE) };
+    to.visit("list_held", 22, &list);
+    let row = HeldRow {
+        module: MODULE,
+        nodes: 3,
+        vanished: true,
+    };
+    let rows = HeldRows {
+        waits: true,
+        rows: vec![row],
+        more: false,
+    };
+    to.visit("held_rows", 22, &rows);
+    to.visit("accept_held", 23, &AcceptHeld { version: 1 });
+    let accepted = HeldAccepted {
+        released: 11,
+        changed: 10,
+    };
+    to.visit("held_accepted", 23, &accepted);
 }
