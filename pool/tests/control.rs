@@ -316,6 +316,33 @@ fn failed_write_leaves_the_old_content() {
 }
 
 #[test]
+fn file_is_continued_at_a_place_renamed_listed_and_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().join("made/when/listed");
+    on_both(move || async move {
+        let [path, gone] = ["journal", "gone"].map(|name| folder.join(name));
+        assert_eq!(file::list(&folder).await.expect("it is made"), []);
+        let begun = file::write_atomic(&path, Bytes::from_static(b"begun-torn")).await;
+        begun.expect("it can be written");
+        for (offset, content) in [(5, "-goes"), (10, "-on")] {
+            let written = file::write_at(&path, offset, Bytes::from(content)).await;
+            written.expect("it can be continued");
+        }
+        let read = file::read(&path, 100).await.expect("it can be read");
+        assert_eq!(read.as_deref(), Some(&b"begun-goes-on"[..]));
+        file::rename(&path, "gone").await.expect("it can be renamed");
+        let listed = file::list(&folder).await.expect("it can be listed");
+        assert_eq!(listed, [("gone".to_owned(), 13)]);
+        let lost = file::write_at(&path, 0, Bytes::from_static(b"x")).await;
+        assert_eq!(lost.expect_err("it is not there").kind(), ErrorKind::NotFound);
+        for _ in 0..2 {
+            file::remove(&gone).await.expect("removed is removed");
+        }
+        assert_eq!(file::list(&folder).await.expect("it can be listed"), []);
+    });
+}
+
+#[test]
 fn timers_tasks_and_channels_from_other_threads_work() {
     on_both(|| async {
         let (told, mut asked) = tokio::sync::mpsc::channel(1);

@@ -1,5 +1,5 @@
-//! Files of the control thread: whole reads, and writes that are either there or not. By tokio-uring where it runs;
-//! elsewhere by the standard library on a thread that may block.
+//! Files of the control thread: whole reads, writes that are either there or not, and appending. By tokio-uring where
+//! it runs; elsewhere by the standard library on a thread that may block.
 
 mod blocking;
 mod uring;
@@ -45,6 +45,56 @@ pub async fn write_atomic(path: &Path, content: Bytes) -> io::Result<()> {
         IoKind::Uring => uring::write(&place, content).await,
         IoKind::Epoll => on_thread(move || blocking::write(&place, &content)).await,
     }
+}
+
+/// Writes `content` at `offset` of a file that is there and syncs it. Whoever appends knows how long the file is; what
+/// a write that failed left behind that is overwritten by the next.
+///
+/// # Errors
+/// What one of these steps failed with. Some of the content may then be in the file.
+pub async fn write_at(path: &Path, offset: u64, content: Bytes) -> io::Result<()> {
+    match runtime::kind() {
+        IoKind::Uring => uring::write_at(path, offset, content).await,
+        IoKind::Epoll => {
+            let path = path.to_owned();
+            on_thread(move || blocking::write_at(&path, offset, &content)).await
+        }
+    }
+}
+
+/// Removes a file and syncs its folder: after a crash it does not come back. One that is not there is removed already.
+///
+/// # Errors
+/// What one of these steps failed with.
+pub async fn remove(path: &Path) -> io::Result<()> {
+    let place = Place::of(path)?;
+    match runtime::kind() {
+        IoKind::Uring => uring::remove(&place).await,
+        IoKind::Epoll => on_thread(move || blocking::remove(&place)).await,
+    }
+}
+
+/// Renames a file within its folder and syncs that.
+///
+/// # Errors
+/// What one of these steps failed with.
+pub async fn rename(path: &Path, name: &str) -> io::Result<()> {
+    let place = Place::of(path)?;
+    let to = place.folder.join(name);
+    match runtime::kind() {
+        IoKind::Uring => uring::rename(&place, &to).await,
+        IoKind::Epoll => on_thread(move || blocking::rename(&place, &to)).await,
+    }
+}
+
+/// The files of a folder, made where there is none: names (those in UTF-8) and lengths, in order of their names. The
+/// kernel's ring has no operation for it, so a thread that may block does it in both cases.
+///
+/// # Errors
+/// What making or reading the folder failed with.
+pub async fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
+    let folder = folder.to_owned();
+    on_thread(move || blocking::list(&folder)).await
 }
 
 /// The names that an atomic write needs.

@@ -3,6 +3,7 @@
 use super::Place;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The file's first bytes: `bytes_max` and one more.
@@ -26,6 +27,39 @@ pub(super) fn write(place: &Place, content: &[u8]) -> io::Result<()> {
     }
     replaced?;
     File::open(&place.folder)?.sync_all()
+}
+
+pub(super) fn write_at(path: &Path, offset: u64, content: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(content, offset)?;
+    file.sync_data()
+}
+
+pub(super) fn remove(place: &Place) -> io::Result<()> {
+    match fs::remove_file(&place.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(&place.folder)?.sync_all(),
+    }
+}
+
+pub(super) fn rename(place: &Place, to: &Path) -> io::Result<()> {
+    fs::rename(&place.path, to)?;
+    File::open(&place.folder)?.sync_all()
+}
+
+pub(super) fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
+    fs::create_dir_all(folder)?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (metadata, name) = (entry.metadata()?, entry.file_name());
+        if let (true, Ok(name)) = (metadata.is_file(), name.into_string()) {
+            files.push((name, metadata.len()));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
 }
 
 fn write_new(place: &Place, content: &[u8]) -> io::Result<()> {

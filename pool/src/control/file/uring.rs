@@ -48,6 +48,33 @@ pub(super) async fn write(place: &Place, content: Bytes) -> io::Result<()> {
         let _ = fs::remove_file(&place.new).await;
     }
     replaced?;
+    sync_folder(place).await
+}
+
+pub(super) async fn write_at(path: &Path, offset: u64, content: Bytes) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path).await?;
+    let written = match file.write_all_at(content, offset).await.0 {
+        Ok(()) => file.sync_data().await,
+        Err(error) => Err(error),
+    };
+    file.close().await?;
+    written
+}
+
+pub(super) async fn remove(place: &Place) -> io::Result<()> {
+    match fs::remove_file(&place.path).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder(place).await,
+    }
+}
+
+pub(super) async fn rename(place: &Place, to: &Path) -> io::Result<()> {
+    fs::rename(&place.path, to).await?;
+    sync_folder(place).await
+}
+
+async fn sync_folder(place: &Place) -> io::Result<()> {
     let folder = File::open(&place.folder).await?;
     let synced = folder.sync_all().await;
     folder.close().await?;
