@@ -8,6 +8,7 @@ use crate::disk;
 use crate::error::AgentError;
 use crate::links::Links;
 use crate::mail::{MEMOS_MAX, Mail};
+use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
 use crate::status::StatusSource;
 use arc_swap::ArcSwap;
@@ -106,6 +107,9 @@ impl Agent {
             stop: Arc::clone(&stop),
             book: remembered.book,
             routes_path: config.routes_path.clone(),
+            spool_path: config.spool_path.clone(),
+            spool_bytes_max: config.spool_bytes_max,
+            spool: Arc::clone(&status.spool),
             incarnation: random.incarnation,
             caller: config.caller_ip.unwrap_or_else(caller_ip).to_bits(),
             digest_interval: Duration::from_secs(u64::from(config.digest_interval_s)),
@@ -163,8 +167,8 @@ impl Agent {
         self.status.text()
     }
 
-    /// Stops within 1.5 s: no more reports are taken, the last counts go to report (for at most 1 s), the routes are
-    /// written to disk; picks are answered until then.
+    /// Stops within 1.5 s: no more reports are taken, the last counts go to report (for at most 1 s), what it does not
+    /// take goes to disk with the routes; picks are answered until then.
     pub fn stop(mut self) {
         self.stop.notify_one();
         let control = self.control.take();
@@ -226,9 +230,12 @@ fn status(config: &AgentConfig, plan: &Plan<Mail>, links: &Arc<Links>) -> Status
         ("caller", caller.to_string()),
         ("cores", plan.cores().to_string()),
         ("routes_path", config.routes_path.display().to_string()),
+        ("spool_path", config.spool_path.display().to_string()),
     ];
+    let spool = Arc::new(SpoolState::new(config.spool_bytes_max > 0));
     StatusSource {
-        stats: AgentStats::new(plan.stats(), Arc::clone(links)),
+        stats: AgentStats::new(plan.stats(), Arc::clone(links), Arc::clone(&spool)),
+        spool,
         links: Arc::clone(links),
         io: Arc::new(ArcSwap::from_pointee(plan.io().clone())),
         notes: Arc::new(

@@ -6,18 +6,21 @@ mod couriers;
 mod directory;
 mod ledger;
 mod outflow;
+mod spooler;
 mod uplink;
 
 use crate::control::archive::Archive;
 use crate::control::couriers::Couriers;
 use crate::control::directory::Directory;
 use crate::control::ledger::Ledger;
+use crate::control::spooler::Spooler;
 use crate::control::uplink::{EVENTS_MAX, LinkEvent, Uplink};
 use crate::links::{LinkTable, Links};
 use crate::mail::{Mail, Memo};
+use crate::spool_state::SpoolState;
 use crate::stats::ControlCounts;
 use lars_pool::mail::Mailer;
-use lars_shard::{RouteBook, TallyOutbox};
+use lars_shard::{RouteBook, Spool, SpoolConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +28,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
-/// Tallies that wait at most: 120 bytes each, 8 MB. Beyond it minutes are merged; sums stay exact.
+/// Tallies that wait in memory at most: 120 bytes each, 8 MB. Beyond it they go to disk, or where that is not to be had
+/// minutes are merged; sums stay exact.
 const TALLIES_PENDING_MAX: usize = 65_536;
 /// How long a stopping agent tries to bring its last counts to report.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -50,6 +54,12 @@ pub(crate) struct ControlParts {
     pub book: RouteBook,
     /// Their file.
     pub routes_path: PathBuf,
+    /// The folder of counts that report has not acknowledged.
+    pub spool_path: PathBuf,
+    /// See `AgentConfig::spool_bytes_max`.
+    pub spool_bytes_max: u64,
+    /// Where the spool's state is shown.
+    pub spool: Arc<SpoolState>,
     /// The agent's random identity.
     pub incarnation: [u8; 16],
     /// What `ServerCallStatus` names the agent.
@@ -114,7 +124,13 @@ impl Control {
             ),
         ];
         let counts = &parts.counts;
-        let outbox = TallyOutbox::new(parts.incarnation, parts.caller, TALLIES_PENDING_MAX);
+        let spool = Spool::new(SpoolConfig {
+            incarnation: parts.incarnation,
+            caller: parts.caller,
+            pending_max: TALLIES_PENDING_MAX,
+            bytes_max: parts.spool_bytes_max,
+        });
+        let spooler = Spooler::start(parts.spool_path);
         let edition = parts.book.edition();
         Self {
             links: parts.links,
@@ -129,7 +145,7 @@ impl Control {
                 Arc::clone(counts),
             ),
             dns_events,
-            ledger: Ledger::new(outbox, Arc::clone(counts)),
+            ledger: Ledger::new(spool, spooler, Arc::clone(counts), parts.spool),
             report_events,
             archive: Archive::new(now, parts.routes_path, edition, Arc::clone(counts)),
             uplinks,
@@ -152,7 +168,8 @@ impl Control {
                 Some(event) = self.dns_events.recv(), if reads_dns => {
                     self.directory.event(Instant::now(), event, &mut self.couriers);
                 }
-                Some(event) = self.report_events.recv() => self.ledger.event(Instant::now(), event),
+                Some(event) = self.report_events.recv() => self.ledger.event(event),
+                Some(outcome) = self.ledger.disk() => self.ledger.done(outcome),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             let now = Instant::now();
@@ -177,12 +194,13 @@ impl Control {
     fn memo(&mut self, memo: Memo) {
         match memo {
             Memo::Orders(orders) => self.directory.orders(&orders),
-            Memo::Tallies(tallies) => self.ledger.add(Instant::now(), &tallies),
+            Memo::Tallies(tallies) => self.ledger.add(&tallies),
             Memo::Drained => self.drained += 1,
         }
     }
 
-    /// Gathers the last counts, brings them to report, and writes the routes. Bounded by [`STOP_TIMEOUT`].
+    /// Gathers the last counts, brings them to report, for [`STOP_TIMEOUT`] at most, and the rest of them to disk; and
+    /// writes the routes.
     async fn stop(&mut self) {
         let deadline = Instant::now() + STOP_TIMEOUT;
         self.couriers.send_to_all(|| Mail::Drain);
@@ -191,7 +209,11 @@ impl Control {
                 tokio::select! {
                     memo = self.memos.recv() => memo.map(|memo| self.memo(memo)).is_some(),
                     Some(event) = self.report_events.recv() => {
-                        self.ledger.event(Instant::now(), event);
+                        self.ledger.event(event);
+                        true
+                    }
+                    Some(outcome) = self.ledger.disk() => {
+                        self.ledger.done(outcome);
                         true
                     }
                     () = tokio::time::sleep(Duration::from_millis(5)) => true,
@@ -202,13 +224,7 @@ impl Control {
             }
             self.couriers.retry();
         }
-        let pending = self.ledger.pending();
-        if pending > 0 {
-            tracing::warn!(
-                pending,
-                "the agent stops with tallies that report has not acknowledged"
-            );
-        }
+        self.ledger.close().await;
         self.archive.close(Instant::now(), self.directory.book()).await;
     }
 

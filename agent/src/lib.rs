@@ -14,6 +14,7 @@ mod disk;
 mod error;
 mod links;
 mod mail;
+mod spool_state;
 mod stats;
 mod status;
 

@@ -3,6 +3,7 @@
 mod scrape;
 
 use crate::links::Links;
+use crate::spool_state::SpoolState;
 use lars_pool::{CoreStats, Count};
 use lars_wire::caller::{Outcome, Status};
 use std::sync::Arc;
@@ -53,6 +54,8 @@ impl CoreCounts {
 pub(crate) struct ControlCounts {
     /// Tallies that report has not acknowledged yet.
     pub tallies_pending: Count,
+    /// Those of them that are not on disk either.
+    pub tallies_unsaved: Count,
     /// Batches that report acknowledged.
     pub batches_acknowledged: Count,
     /// Pushes acknowledged to dns.
@@ -68,6 +71,7 @@ struct Counts {
     cores: Vec<Arc<CoreCounts>>,
     control: Arc<ControlCounts>,
     links: Arc<Links>,
+    spool: Arc<SpoolState>,
     pool: Arc<[CoreStats]>,
 }
 
@@ -79,12 +83,13 @@ pub struct AgentStats {
 }
 
 impl AgentStats {
-    pub(crate) fn new(pool: Arc<[CoreStats]>, links: Arc<Links>) -> Self {
+    pub(crate) fn new(pool: Arc<[CoreStats]>, links: Arc<Links>, spool: Arc<SpoolState>) -> Self {
         Self {
             counts: Arc::new(Counts {
                 cores: pool.iter().map(|_| Arc::default()).collect(),
                 control: Arc::default(),
                 links,
+                spool,
                 pool,
             }),
         }
@@ -134,6 +139,16 @@ impl AgentStats {
         self.counts.control.tallies_pending.get()
     }
 
+    /// Those of them that are not on disk either: what the agent's sudden end would lose.
+    pub fn tallies_unsaved(&self) -> u64 {
+        self.counts.control.tallies_unsaved.get()
+    }
+
+    /// Bytes of counts on disk that report has not acknowledged yet.
+    pub fn spool_bytes(&self) -> u64 {
+        self.counts.spool.bytes.get()
+    }
+
     /// What `status` names, in its order.
     pub(crate) fn named(&self) -> Vec<(String, u64)> {
         let control = &self.counts.control;
@@ -149,6 +164,7 @@ impl AgentStats {
             ("held_routes", self.sum(|core| &core.held_routes)),
             ("board_full", self.sum(|core| &core.board_full)),
             ("tallies_pending", control.tallies_pending.get()),
+            ("spool_bytes", self.spool_bytes()),
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .to_vec()

@@ -1,6 +1,7 @@
 //! The answer to "how does the agent do?".
 
 use crate::links::Links;
+use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
 use arc_swap::ArcSwap;
 use lars_pool::{IoInUse, IoKind};
@@ -16,6 +17,8 @@ pub(crate) struct StatusSource {
     pub links: Arc<Links>,
     /// How bytes are moved: what was planned, then what the cores found when they started.
     pub io: Arc<ArcSwap<IoInUse>>,
+    /// How the spool does.
+    pub spool: Arc<SpoolState>,
     /// States that are no number and do not change: name and text.
     pub notes: Arc<Vec<(String, String)>>,
 }
@@ -28,13 +31,15 @@ impl StatusSource {
             IoKind::Uring => "uring",
             IoKind::Epoll => "epoll",
         };
+        let mut notes = Vec::clone(&self.notes);
+        notes.push(("spool".to_owned(), bounded_text(self.spool.line())));
         StatusText {
             service: "agent".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             io: io.to_owned(),
             io_reason: bounded_text(in_use.reason.clone()),
             counts: self.stats.named(),
-            notes: Vec::clone(&self.notes),
+            notes,
             links: self.links.rows(),
         }
     }

@@ -91,7 +91,7 @@ impl Services {
 
     fn agent_config(&self, socket: &Path, io: Io) -> String {
         format!(
-            "[agent]\nsocket = '{socket}'\nroutes_path = '{socket}.routes'\nio = '{io}'\ncores = 1\n\
+            "[agent]\nsocket = '{socket}'\nroutes_path = '{socket}.routes'\nspool_path = '{socket}.spool'\nio = '{io}'\ncores = 1\n\
              admin_listen = '127.0.0.1:0'\ndns = ['{dns}']\nreport = ['{report}']\n[policy]\nname = 'classic'\n",
             socket = socket.display(),
             io = io.name(),

@@ -178,6 +178,7 @@ fn settle(config: &mut Config, data: &Path, port: u16) -> Result<(), Failure> {
     config.report.listen = place(1);
     config.agent.socket = data.join("agent.sock");
     config.agent.routes_path = data.join("routes");
+    config.agent.spool_path = data.join("spool");
     config.store.sqlite_path = data.join("lars.sqlite");
     config.check().map_err(Failure::usage)
 }

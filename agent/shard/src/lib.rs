@@ -2,16 +2,20 @@
 //! comes out as commands.
 //!
 //! Read in this order: [`Shard`] (the modules that one core owns), [`policy`] (when a node is bad), [`RouteBook`]
-//! (what dns said, page by page, and what is kept on disk), [`TallyOutbox`] (counts on their way to report).
+//! (what dns said, page by page, and what is kept on disk), [`TallyOutbox`] (counts on their way to report), [`Spool`]
+//! (the same with a disk behind it).
 #![forbid(unsafe_code)]
 
 pub mod book;
+mod checksum;
 mod guard;
 pub mod outbox;
 pub mod policy;
 mod shard;
+pub mod spool;
 
 pub use book::{Noted, RouteBook, RouteNews};
 pub use outbox::TallyOutbox;
 pub use policy::{Policy, PolicyConfig, PolicyName, Preset};
 pub use shard::{Command, Shard, ShardConfig, ShardCounts};
+pub use spool::{Spool, SpoolConfig};

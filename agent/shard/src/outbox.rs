@@ -18,6 +18,14 @@ struct Waiting {
     tally: Tally,
 }
 
+impl Waiting {
+    fn as_of(&self, now: Instant) -> Tally {
+        let age = now.saturating_duration_since(self.at).as_millis();
+        let age_ms = u32::try_from(age).unwrap_or(u32::MAX);
+        Tally { age_ms, ..self.tally }
+    }
+}
+
 /// The span's number, the module, the node: the oldest comes first.
 type Key = (u64, ModuleId, NodeAddr);
 
@@ -28,6 +36,17 @@ struct Frozen {
     batch: TallyBatch,
     /// Whether it was handed out on the present connection.
     sent: bool,
+}
+
+impl Frozen {
+    /// The age is the one thing that differs from when it was first sent: it says when that was.
+    fn as_of(&self, now: Instant) -> TallyBatch {
+        let age_ms = now.saturating_duration_since(self.at).as_millis() as u64;
+        TallyBatch {
+            age_ms,
+            ..self.batch.clone()
+        }
+    }
 }
 
 /// One agent's counts that report has not acknowledged yet.
@@ -99,14 +118,55 @@ impl TallyOutbox {
         if self.frozen.is_none() {
             self.frozen = self.freeze(now);
         }
+        self.resend(now)
+    }
+
+    /// The batch in flight, where it is to be sent again; freezes nothing.
+    pub fn resend(&mut self, now: Instant) -> Option<TallyBatch> {
         let frozen = self.frozen.as_mut().filter(|frozen| !frozen.sent)?;
         frozen.sent = true;
-        // The age is the one thing that differs from when it was first sent: it says when that was.
-        let age_ms = now.saturating_duration_since(frozen.at).as_millis() as u64;
-        Some(TallyBatch {
-            age_ms,
-            ..frozen.batch.clone()
-        })
+        Some(frozen.as_of(now))
+    }
+
+    /// The batch in flight as it would be sent now, whether that is due or not.
+    pub fn in_flight(&self, now: Instant) -> Option<TallyBatch> {
+        self.frozen.as_ref().map(|frozen| frozen.as_of(now))
+    }
+
+    /// Which batch is in flight.
+    pub fn in_flight_key(&self) -> Option<([u8; 16], u64)> {
+        let batch = &self.frozen.as_ref()?.batch;
+        Some((batch.incarnation, batch.sequence))
+    }
+
+    /// Whether that batch was sent on the present connection.
+    pub fn is_sent(&self) -> bool {
+        self.frozen.as_ref().is_some_and(|frozen| frozen.sent)
+    }
+
+    /// What waits, with ages as of now, in order.
+    pub fn waiting(&self, now: Instant) -> impl Iterator<Item = Tally> + '_ {
+        let waiting = self.full.iter().chain(self.waiting.values());
+        waiting.map(move |waiting| waiting.as_of(now))
+    }
+
+    /// Takes all that waits, with ages as of now: others see to it from here on.
+    pub fn take_waiting(&mut self, now: Instant) -> Vec<Tally> {
+        let tallies = self.waiting(now).collect();
+        self.full.clear();
+        self.waiting.clear();
+        (self.span, self.epoch) = (MINUTE, None);
+        tallies
+    }
+
+    /// Tallies that wait.
+    pub fn waiting_len(&self) -> usize {
+        self.waiting.len() + self.full.len()
+    }
+
+    /// Whether one more tally may have to be merged with one of another minute.
+    pub fn is_crowded(&self) -> bool {
+        self.waiting_len() >= self.pending_max
     }
 
     /// The connection ended: what is in flight is to be sent again.
@@ -148,7 +208,7 @@ impl TallyOutbox {
             .frozen
             .as_ref()
             .map_or(0, |frozen| frozen.batch.tallies.len());
-        self.waiting.len() + self.full.len() + in_flight
+        self.waiting_len() + in_flight
     }
 
     /// Whether everything is acknowledged.
@@ -222,13 +282,10 @@ impl TallyOutbox {
         let mut tallies = Vec::new();
         while tallies.len() < TALLIES_MAX {
             let oldest = self.full.pop_front();
-            let Some(Waiting { at, tally }) = oldest.or_else(|| self.waiting.pop_first().map(|(_, w)| w))
-            else {
+            let Some(waiting) = oldest.or_else(|| self.waiting.pop_first().map(|(_, w)| w)) else {
                 break;
             };
-            let age = now.saturating_duration_since(at).as_millis();
-            let age_ms = u32::try_from(age).unwrap_or(u32::MAX);
-            tallies.push(Tally { age_ms, ..tally });
+            tallies.push(waiting.as_of(now));
         }
         if self.waiting.is_empty() {
             (self.span, self.epoch) = (MINUTE, None);
@@ -249,7 +306,8 @@ impl TallyOutbox {
     }
 }
 
-fn calls(tally: &Tally) -> u64 {
+/// Calls of a tally.
+pub(crate) fn calls(tally: &Tally) -> u64 {
     [tally.ok, tally.failed, tally.timed_out, tally.cancelled]
         .into_iter()
         .map(u64::from)

@@ -81,7 +81,7 @@ impl Directory {
                 self.next_repull = now + self.repull_interval;
             }
             LinkEvent::Down => self.outflow = None,
-            LinkEvent::Frame { kind, body } => {
+            LinkEvent::Frame { kind, body, .. } => {
                 if let Err(error) = self.frame(now, kind, &body, couriers) {
                     tracing::warn!(%error, "dns sent what is no message of dns; the link is set up anew");
                     self.end();

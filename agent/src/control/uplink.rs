@@ -33,6 +33,8 @@ pub(super) enum LinkEvent {
     Frame {
         /// What it is.
         kind: Kind,
+        /// What it answers.
+        sequence: u32,
         /// Its body.
         body: Bytes,
     },
@@ -155,13 +157,14 @@ impl Uplink {
         let mut buffer = BytesMut::new();
         let ended = loop {
             match cut(&mut buffer) {
-                Ok(Some((kind, body))) if *up => {
-                    if self.events.send(LinkEvent::Frame { kind, body }).await.is_err() {
+                Ok(Some((kind, sequence, body))) if *up => {
+                    let frame = LinkEvent::Frame { kind, sequence, body };
+                    if self.events.send(frame).await.is_err() {
                         break Err(Deaf);
                     }
                     continue;
                 }
-                Ok(Some((kind, body))) => match welcomed(kind, &body) {
+                Ok(Some((kind, _, body))) => match welcomed(kind, &body) {
                     Ok(()) => {
                         watchdog.abort();
                         *up = true;
@@ -193,13 +196,14 @@ impl Uplink {
 }
 
 /// Cuts one frame off the front.
-fn cut(buffer: &mut BytesMut) -> Result<Option<(Kind, Bytes)>, frame::FrameError> {
+fn cut(buffer: &mut BytesMut) -> Result<Option<(Kind, u32, Bytes)>, frame::FrameError> {
     let Some(whole) = frame::split(buffer)? else {
         return Ok(None);
     };
-    let (kind, bytes) = (whole.header.kind, whole.bytes());
+    let (header, bytes) = (whole.header, whole.bytes());
     Ok(Some((
-        kind,
+        header.kind,
+        header.sequence,
         buffer.split_to(bytes).freeze().slice(HEADER_BYTES..),
     )))
 }
@@ -241,11 +245,11 @@ mod tests {
     fn frames_are_cut_one_by_one_and_half_of_one_waits() {
         let mut bytes = Vec::new();
         for echo in 0..2 {
-            codec::append(&Ping { echo }, 0, &mut bytes).expect("a ping fits");
+            codec::append(&Ping { echo }, 7, &mut bytes).expect("a ping fits");
         }
         let mut buffer = BytesMut::from(&bytes[..bytes.len() - 1]);
-        let (kind, body) = cut(&mut buffer).expect("good bytes").expect("a whole frame");
-        assert_eq!((kind, body.len()), (Kind::Ping, 8));
+        let (kind, sequence, body) = cut(&mut buffer).expect("good bytes").expect("a whole frame");
+        assert_eq!((kind, sequence, body.len()), (Kind::Ping, 7, 8));
         assert!(cut(&mut buffer).expect("good bytes").is_none());
     }
 

@@ -34,8 +34,8 @@ fn outcome_label(outcome: Outcome) -> &'static str {
 }
 
 impl AgentStats {
-    fn counters(&self) -> [Figure; 9] {
-        let control = &self.counts.control;
+    fn counters(&self) -> [Figure; 12] {
+        let (control, spool) = (&self.counts.control, &self.counts.spool);
         let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
             (
@@ -83,10 +83,25 @@ impl AgentStats {
                 "Times the routes were written to disk.",
                 control.routes_written.get(),
             ),
+            (
+                "lars_agent_spool_replayed",
+                "Batches from disk that report stored.",
+                spool.replayed.get(),
+            ),
+            (
+                "lars_agent_spool_errors",
+                "Times that the spool's disk failed.",
+                spool.errors.get(),
+            ),
+            (
+                "lars_agent_spool_expired_calls",
+                "Calls on disk given up after three days.",
+                spool.expired_calls.get(),
+            ),
         ]
     }
 
-    fn gauges(&self) -> [Figure; 6] {
+    fn gauges(&self) -> [Figure; 11] {
         let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
             ("lars_agent_modules", "Modules held.", self.modules()),
@@ -114,6 +129,31 @@ impl AgentStats {
                 "lars_agent_mail_held",
                 "Mail held back for a busy core.",
                 self.counts.control.mail_held.get(),
+            ),
+            (
+                "lars_agent_tallies_unsaved",
+                "Tallies neither acknowledged nor on disk.",
+                self.tallies_unsaved(),
+            ),
+            (
+                "lars_agent_spool_bytes",
+                "Bytes of counts on disk.",
+                self.spool_bytes(),
+            ),
+            (
+                "lars_agent_spool_files",
+                "Files of counts on disk.",
+                self.counts.spool.files.get(),
+            ),
+            (
+                "lars_agent_spool_oldest_seconds",
+                "Age of the oldest of them.",
+                self.counts.spool.oldest_s(),
+            ),
+            (
+                "lars_agent_spool_up",
+                "Whether the disk takes counts.",
+                self.counts.spool.is_well.get(),
             ),
         ]
     }
@@ -204,6 +244,7 @@ mod tests {
         let stats = AgentStats::new(
             (0..2).map(|_| CoreStats::default()).collect(),
             Arc::new(Links::new(&["a:1".to_owned()], &["b:1".to_owned()])),
+            Arc::default(),
         );
         stats.core(0).pick(Status::Ok);
         stats.core(1).pick(Status::Ok);

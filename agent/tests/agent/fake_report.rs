@@ -27,6 +27,8 @@ struct State {
     lose: u32,
     /// Batches that are stored, but whose acknowledgement is lost with the connection.
     lose_acks: u32,
+    /// Batches with counts of this node are neither stored nor answered.
+    ignored: Option<NodeAddr>,
     closed: bool,
 }
 
@@ -43,7 +45,11 @@ impl FakeReport {
 
     /// Loses the first `lose` batches, then the acknowledgements of the next `lose_acks`.
     pub(crate) fn start_losing(lose: u32, lose_acks: u32) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_at("127.0.0.1:0", lose, lose_acks)
+    }
+
+    pub(crate) fn start_at(addr: &str, lose: u32, lose_acks: u32) -> Self {
+        let listener = TcpListener::bind(addr).expect("a port");
         let addr = listener.local_addr().expect("bound").to_string();
         let state = State {
             lose,
@@ -66,6 +72,17 @@ impl FakeReport {
             }
         });
         report
+    }
+
+    /// Batches with counts of this node are neither stored nor answered from now on.
+    pub(crate) fn ignore(&self, node: NodeAddr) {
+        self.shared.0.lock().expect("no panic").ignored = Some(node);
+    }
+
+    /// Nothing is lost or ignored any more.
+    pub(crate) fn acknowledge(&self) {
+        let mut state = self.shared.0.lock().expect("no panic");
+        (state.lose, state.lose_acks, state.ignored) = (0, 0, None);
     }
 
     /// What is stored of one node.
@@ -150,24 +167,31 @@ fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
         while let Some(whole) = frame::split(&buffer).expect("the agent sends good frames") {
             let mut over = false;
             let answer = match whole.header.kind {
-                Kind::Hello => Some(encoded(&Welcome {
-                    version: 1,
-                    incarnation: [9; 16],
-                    sockets: 0,
-                    board: false,
-                })),
+                Kind::Hello => Some(encoded(
+                    0,
+                    &Welcome {
+                        version: 1,
+                        incarnation: [9; 16],
+                        sockets: 0,
+                        board: false,
+                    },
+                )),
                 Kind::TallyBatch => {
                     let batch = codec::decode(whole.body).expect("a batch");
                     let mut state = shared.0.lock().expect("no panic");
                     match store(&mut state, &batch) {
-                        Stored::Acknowledged(ack) => Some(encoded(&ack)),
+                        Stored::Acknowledged(ack) => Some(encoded(whole.header.sequence, &ack)),
                         Stored::Lost => None,
+                        Stored::Ignored => Some(Vec::new()),
                         Stored::Gap => {
                             over = true;
-                            Some(encoded(&Refusal {
-                                reason: Reason::Unexpected,
-                                text: "a batch before it is missing".to_owned(),
-                            }))
+                            Some(encoded(
+                                whole.header.sequence,
+                                &Refusal {
+                                    reason: Reason::Unexpected,
+                                    text: "a batch before it is missing".to_owned(),
+                                },
+                            ))
                         }
                     }
                 }
@@ -185,9 +209,9 @@ fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
     }
 }
 
-fn encoded<M: Message>(message: &M) -> Vec<u8> {
+fn encoded<M: Message>(sequence: u32, message: &M) -> Vec<u8> {
     let mut bytes = Vec::new();
-    codec::append(message, 0, &mut bytes).expect("it fits");
+    codec::append(message, sequence, &mut bytes).expect("it fits");
     bytes
 }
 
@@ -198,6 +222,8 @@ enum Stored {
     Lost,
     /// The one before it is not known.
     Gap,
+    /// Nothing is answered.
+    Ignored,
 }
 
 /// Stores a batch once, as the real one does in a transaction.
@@ -210,6 +236,13 @@ fn store(state: &mut State, batch: &TallyBatch) -> Stored {
     if state.lose > 0 {
         state.lose -= 1;
         return Stored::Lost;
+    }
+    if batch
+        .tallies
+        .iter()
+        .any(|tally| Some(tally.node) == state.ignored)
+    {
+        return Stored::Ignored;
     }
     let stored = state.stored.entry(incarnation).or_default();
     if sequence == *stored + 1 {

@@ -38,6 +38,7 @@ impl House {
             dns: vec![dns.addr.clone()],
             report: vec![report.addr.clone()],
             routes_path: folder.path().join("agent.routes"),
+            spool_path: folder.path().join("agent.spool"),
             flush_interval_ms: 20,
             ..AgentConfig::default()
         };
@@ -72,6 +73,11 @@ impl House {
         let started = Instant::now();
         self.agent.take().expect("the agent runs").stop();
         started.elapsed()
+    }
+
+    /// Ends the agent as a kill does: nothing is flushed, nothing written down.
+    pub(crate) fn kill(&mut self) {
+        drop(self.agent.take().expect("the agent runs"));
     }
 
     pub(crate) fn agent(&self) -> &Agent {

@@ -11,3 +11,4 @@ mod picks;
 mod reports;
 mod restart;
 mod routes;
+mod spool;

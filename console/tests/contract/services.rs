@@ -35,10 +35,11 @@ impl Mesh {
         mesh.write(
             "agent",
             &format!(
-                "[agent]\nsocket = \"{}\"\nroutes_path = \"{}\"\nadmin_listen = \"127.0.0.1:{agent}\"\n\
+                "[agent]\nsocket = \"{}\"\nroutes_path = \"{}\"\nspool_path = \"{}\"\nadmin_listen = \"127.0.0.1:{agent}\"\n\
              dns = [\"127.0.0.1:{}\"]\nreport = [\"127.0.0.1:{}\"]\n",
                 at("agent.sock"),
                 at("routes"),
+                at("spool"),
                 mesh.dns,
                 mesh.report
             ),

@@ -5,7 +5,7 @@ use crate::place::{Place, count, until};
 use lars_pool::IoChoice;
 use lars_report::ReportConfig;
 use lars_wire::NodeAddr;
-use lars_wire::admin::{GetStatus, StatusText};
+use lars_wire::admin::{GetStatus, Reason, Refusal, StatusText};
 use lars_wire::record::{Tally, TallyAck};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -107,6 +107,39 @@ fn frames_in_pieces_and_several_at_once_are_taken() {
         5,
         "the largest batch goes through"
     );
+}
+
+#[test]
+fn counts_from_an_agents_disk_are_taken_beside_fresh_ones_and_a_gap_names_its_frame() {
+    let place = Place::new();
+    let report = place.start();
+    let mut peer = Peer::welcomed(&report);
+    // Fresh counts as frame 1, those from disk as frame 2: neither waits for the other.
+    let old = Tally {
+        age_ms: 3_600_000,
+        ..tally(node(1))
+    };
+    for which in 1..=3 {
+        peer.send(&batch(1, which, vec![tally(node(1))]), 1);
+        peer.send(&batch(9, which, vec![old]), 2);
+        let mut acks: Vec<(u32, TallyAck)> = (0..2)
+            .map(|_| peer.receive())
+            .map(|(header, ack): (_, TallyAck)| (header.sequence, ack))
+            .collect();
+        acks.sort_by_key(|(frame, _)| *frame);
+        let seen: Vec<_> = acks
+            .iter()
+            .map(|(frame, ack)| (*frame, ack.incarnation, ack.sequence))
+            .collect();
+        assert_eq!(seen, [(1, [1; 16], which), (2, [9; 16], which)]);
+    }
+    assert_eq!(place.ok_sum(), 18);
+    // Started anew, an agent offers its file from the first batch on, and hears how far that is known.
+    assert_eq!(Peer::welcomed(&report).deliver(&batch(9, 1, vec![old])), 3);
+    peer.send(&batch(9, 5, vec![old]), 2);
+    let (header, refusal): (_, Refusal) = peer.receive();
+    assert_eq!((header.sequence, refusal.reason), (2, Reason::Unexpected));
+    assert_eq!(place.ok_sum(), 18);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! says what file it is and a checksum that says that it is whole.
 
 use super::Said;
+use crate::checksum::checksum;
 use lars_wire::bounds::FRAME_BYTES_MAX;
 use lars_wire::caller::Status;
 use lars_wire::directory::{RouteHead, RoutePage, pages};
@@ -35,8 +36,8 @@ pub(super) fn write<'a>(routes: impl Iterator<Item = (ModuleId, &'a Said)>) -> V
             }
         }
     }
-    let checksum = checksum(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
+    let end = checksum(&bytes);
+    bytes.extend_from_slice(&end.to_le_bytes());
     bytes
 }
 
@@ -78,10 +79,4 @@ fn cut_page(rest: &mut &[u8]) -> Result<RoutePage, String> {
     let page = codec::decode(frame.body).map_err(|error| error.to_string())?;
     *rest = &rest[frame.bytes()..];
     Ok(page)
-}
-
-/// FNV-1a, 64 bits (Fowler, Noll, Vo). Each step is one-to-one, so a single changed byte always shows.
-fn checksum(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }

@@ -1,4 +1,4 @@
-//! The mind as its users see it, in one binary: the rule, modules and nodes, the book, the outbox.
+//! The mind as its users see it, in one binary: the rule, modules and nodes, the book, the outbox, the spool.
 
 mod book;
 mod book_disk;
@@ -11,3 +11,5 @@ mod seeds;
 mod shard_counts;
 mod shard_modules;
 mod shard_nodes;
+mod spool;
+mod spool_world;
