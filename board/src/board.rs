@@ -7,7 +7,7 @@ use crate::reader::BoardReader;
 use crate::words::{Ordering, Words};
 use crate::writer::BoardWriter;
 use lars_wire::bounds::NODES_MAX;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How large a board is.
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +54,24 @@ pub struct Board {
 impl Board {
     /// Makes the memory, sealed against being resized or written by anyone else, and its writers, in order of shard.
     pub fn create(config: BoardConfig) -> Result<(Self, Vec<BoardWriter>), BoardError> {
+        Self::create_with(config, BeatClock::start())
+    }
+
+    /// The same for virtual time that begins at `start`: beats and bounds then follow from `now` alone.
+    pub fn create_virtual(
+        config: BoardConfig,
+        start: Instant,
+    ) -> Result<(Self, Vec<BoardWriter>), BoardError> {
+        Self::create_with(config, BeatClock::zero_at(start))
+    }
+
+    fn create_with(config: BoardConfig, clock: BeatClock) -> Result<(Self, Vec<BoardWriter>), BoardError> {
         let layout = Layout::new(config)?;
         let words = Words::zeroed(layout.words())?;
         for (place, word) in layout.header().into_iter().enumerate() {
             words.store(place, word, Ordering::Release);
         }
         let calls = Calls::new(&layout)?;
-        let clock = BeatClock::start();
         let writers = (0..layout.shards())
             .map(|shard| BoardWriter::new(words.clone(), layout, shard, clock, calls.clone()))
             .collect();

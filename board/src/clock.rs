@@ -18,6 +18,14 @@ impl BeatClock {
         }
     }
 
+    /// A clock that stands at zero at `start` and is compared with no other: virtual time has no host.
+    pub(crate) fn zero_at(start: Instant) -> Self {
+        Self {
+            instant: start,
+            monotonic: Duration::ZERO,
+        }
+    }
+
     /// `now` on the clock of the host.
     pub(crate) fn monotonic_ns(self, now: Instant) -> u64 {
         let monotonic = self.monotonic + now.saturating_duration_since(self.instant);

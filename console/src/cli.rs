@@ -10,6 +10,7 @@ mod route;
 mod route_accept;
 mod route_check;
 mod service;
+mod simulate;
 mod status;
 mod table;
 mod up;
@@ -60,6 +61,8 @@ enum Command {
     Pick(pick::Pick),
     /// Tell the agent how calls to a node went
     ReportCall(report_call::ReportCall),
+    /// Run a scenario in virtual time and see how calls would go
+    Simulate(simulate::Simulate),
     /// Show how agent, dns and report do
     Status(status::Status),
     /// Print the version
@@ -96,6 +99,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Name(command) => command.run(),
         Command::Pick(command) => command.run(),
         Command::ReportCall(command) => command.run(),
+        Command::Simulate(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Version(command) => version(&command),
     })

@@ -18,13 +18,18 @@ const NO_NAMES: [&str; 9] = [
     "common", "util", "utils", "helper", "helpers", "manager", "types", "info", "context",
 ];
 /// Each package, its folder, and which of ours it may import; a later line may import earlier ones at most.
-const TABLE: [(&str, &str, &[&str]); 12] = [
+const TABLE: [(&str, &str, &[&str]); 13] = [
     ("lars-wire", "wire", &[]),
     ("lars-compat", "compat", &["lars-wire"]),
     ("lars-pool", "pool", &[]),
     ("lars-board", "board", &["lars-wire"]),
     ("lars-store", "store", &["lars-wire"]),
     ("lars-shard", "agent/shard", &["lars-wire", "lars-board"]),
+    (
+        "lars-simulator",
+        "agent/simulator",
+        &["lars-shard", "lars-board", "lars-wire"],
+    ),
     ("lars-client", "client", &["lars-wire", "lars-board"]),
     (
         "lars-agent",
@@ -57,6 +62,7 @@ const TABLE: [(&str, &str, &[&str]); 12] = [
             "lars-board",
             "lars-store",
             "lars-shard",
+            "lars-simulator",
             "lars-client",
             "lars-agent",
             "lars-dns",
@@ -73,6 +79,7 @@ const TABLE: [(&str, &str, &[&str]); 12] = [
             "lars-board",
             "lars-store",
             "lars-shard",
+            "lars-simulator",
             "lars-client",
             "lars-agent",
             "lars-dns",

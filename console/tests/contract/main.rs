@@ -7,5 +7,6 @@ mod mysql;
 mod names;
 mod secrets;
 mod services;
+mod simulate;
 mod tools;
 mod up;
