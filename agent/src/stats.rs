@@ -60,6 +60,8 @@ pub(crate) struct ControlCounts {
     pub batches_acknowledged: Count,
     /// Pushes acknowledged to dns.
     pub pushes_acknowledged: Count,
+    /// Pages and deltas passed over because their dns was not believed.
+    pub pushes_doubted: Count,
     /// Times that the routes were written to disk.
     pub routes_written: Count,
     /// Mail held back because a core's queue was full, now.

@@ -263,6 +263,8 @@ impl Control {
 
     /// Pushes what the keeper changed.
     fn publish(&mut self, edit: Option<(EditId, Instant)>) -> bool {
+        // Before any core can answer or push what was just read.
+        self.parts.counts.control.route_version.set(self.keeper.version());
         let changes = self.keeper.take_changes();
         if changes.is_empty() {
             return false;

@@ -63,6 +63,8 @@ pub(crate) struct Keeper {
     stage: Stage,
     interval: Duration,
     comparisons: u64,
+    /// The version that an edit of ours made, until the next look shows it.
+    edited: Option<u64>,
     /// A row that cannot be served, for people.
     bad_example: Option<String>,
     /// Modules that are to be read again, and why.
@@ -82,15 +84,16 @@ impl Keeper {
             stage: Stage::Loading(Loading::default()),
             interval,
             comparisons: 0,
+            edited: None,
             bad_example: None,
             unread: BTreeMap::new(),
             changes: Vec::new(),
         }
     }
 
-    /// `RouteVersion` as last seen.
+    /// `RouteVersion` as last seen, or as our own edit has left it since.
     pub(crate) fn version(&self) -> u64 {
-        self.tracker.version()
+        self.edited.unwrap_or_else(|| self.tracker.version())
     }
 
     /// Full comparisons made.
@@ -171,6 +174,7 @@ impl Keeper {
         edits: &[RouteEdit],
     ) -> Result<EditDone, StoreError> {
         let done = store.edit(edits).await?;
+        self.edited = Some(done.version);
         let modules: BTreeSet<ModuleId> = edits.iter().map(RouteEdit::module).collect();
         if let Err(error) = self.reread(store, modules, Reason::Told).await {
             self.tracker.lost();
@@ -213,6 +217,7 @@ impl Keeper {
     async fn watch(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
         let observation = store.observe(self.tracker.changes_after()).await?;
         let reread = self.tracker.observed(&observation);
+        self.edited = None;
         self.reread(store, reread.modules, Reason::Told).await?;
         if let Some(after) = reread.rows_after {
             self.read_new_rows(store, after).await?;

@@ -43,6 +43,7 @@ pub(crate) struct ControlCounts {
     pub(crate) modules_held: Count,
     pub(crate) changes_pruned: Count,
     pub(crate) load_ms: Count,
+    pub(crate) route_version: Count,
 }
 
 /// What people are told of the store.
@@ -158,6 +159,11 @@ impl DnsStats {
                 "look_microseconds",
                 "How long the last look at the store took",
                 control.look_last_us.get(),
+            ),
+            (
+                "route_version",
+                "RouteVersion of the store, as last seen",
+                control.route_version.get(),
             ),
             (
                 "load_milliseconds",

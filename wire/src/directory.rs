@@ -135,6 +135,16 @@ pub struct DigestDone {
     pub differing: u32,
 }
 
+/// How far the store is from which dns speaks on this connection: in front of the first answer to a [`Subscribe`] or
+/// [`Digest`], and of a push whenever it has moved. Answers no question and gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreVersion {
+    /// As in [`RoutePage`].
+    pub instance: u64,
+    /// `RouteVersion` of the store.
+    pub version: u64,
+}
+
 /// Zones of a page while it is filled.
 #[derive(Default)]
 struct Zones {
@@ -357,4 +367,7 @@ impl Message for Digest {
 }
 impl Message for DigestDone {
     const KIND: Kind = Kind::DigestDone;
+}
+impl Message for StoreVersion {
+    const KIND: Kind = Kind::StoreVersion;
 }

@@ -56,6 +56,8 @@ byte_enum! {
         Digest = 36,
         /// [`crate::directory::DigestDone`]
         DigestDone = 37,
+        /// [`crate::directory::StoreVersion`]
+        StoreVersion = 38,
         /// [`crate::record::TallyBatch`]
         TallyBatch = 48,
         /// [`crate::record::TallyAck`]

@@ -217,6 +217,12 @@ impl RouteBook {
             .collect()
     }
 
+    /// Whether dns, or the disk, has said anything of a module that is subscribed to.
+    pub fn is_answered(&self, module: ModuleId) -> bool {
+        let subscription = self.subscriptions.get(&module);
+        subscription.is_some_and(|subscription| subscription.latest.is_some())
+    }
+
     /// Modules subscribed to.
     pub fn len(&self) -> usize {
         self.subscriptions.len()

@@ -2,8 +2,8 @@
 //! comes out as commands.
 //!
 //! Read in this order: [`Shard`] (the modules that one core owns), [`policy`] (when a node is bad), [`RouteBook`]
-//! (what dns said, page by page, and what is kept on disk), [`TallyOutbox`] (counts on their way to report), [`Spool`]
-//! (the same with a disk behind it).
+//! (what dns said, page by page, and what is kept on disk), [`trust`] (whether it is believed), [`TallyOutbox`] (counts
+//! on their way to report), [`Spool`] (the same with a disk behind it).
 #![forbid(unsafe_code)]
 
 pub mod book;
@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod policy;
 mod shard;
 pub mod spool;
+pub mod trust;
 
 pub use book::{Noted, RouteBook, RouteNews};
 pub use outbox::TallyOutbox;

@@ -7,9 +7,12 @@ use crate::mail::{Confirm, Mail, Order};
 use crate::stats::ControlCounts;
 use lars_shard::RouteBook;
 use lars_shard::book::Noted;
+use lars_shard::trust::{DOUBT, Heard, Trust};
 use lars_wire::admin::Refusal;
 use lars_wire::bounds::MODULES_MAX;
-use lars_wire::directory::{Digest, KnownModule, Subscribe, Unsubscribe};
+use lars_wire::directory::{
+    Digest, KnownModule, RouteDelta, RoutePage, StoreVersion, Subscribe, Unsubscribe,
+};
 use lars_wire::{CodecError, Kind, ModuleId, codec};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +35,7 @@ enum Digesting {
 /// The link to dns and all that goes over it.
 pub(super) struct Directory {
     book: RouteBook,
+    trust: Trust,
     outflow: Option<Outflow>,
     /// Counts connections, so that nothing of an older one is told to a newer.
     link: u64,
@@ -53,6 +57,7 @@ impl Directory {
     ) -> Self {
         Self {
             book,
+            trust: Trust::default(),
             outflow: None,
             link: 0,
             digesting: Digesting::Until(now + digest_interval),
@@ -73,10 +78,9 @@ impl Directory {
         match event {
             LinkEvent::Up(outflow) => {
                 self.link += 1;
-                for modules in self.book.reconnected().chunks(MODULES_MAX) {
-                    subscribe(&outflow, modules.to_vec());
-                }
+                self.trust.linked();
                 self.outflow = Some(outflow);
+                self.subscribe_all();
                 self.digesting = Digesting::Until(now + self.digest_interval);
                 self.next_repull = now + self.repull_interval;
             }
@@ -122,7 +126,12 @@ impl Directory {
             Digesting::Until(start) => start,
             Digesting::Asked { deadline, .. } => deadline,
         };
-        Some(digest.min(self.next_repull))
+        let next = digest.min(self.next_repull);
+        Some(
+            self.trust
+                .next_timeout()
+                .map_or(next, |doubted| doubted.min(next)),
+        )
     }
 
     /// Starts what is due, and ends a link that is silent.
@@ -138,6 +147,12 @@ impl Directory {
                 self.end();
             }
             _ => {}
+        }
+        if self.trust.due(now) {
+            tracing::warn!(
+                "dns still shows an older RouteVersion than was seen before: it is believed from now on"
+            );
+            self.subscribe_all();
         }
         if self.next_repull <= now {
             self.next_repull = now + self.repull_interval;
@@ -161,13 +176,20 @@ impl Directory {
     ) -> Result<(), CodecError> {
         match kind {
             Kind::RoutePage => {
-                let noted = self.book.page(codec::decode(body)?);
-                self.noted(noted, couriers);
+                let page: RoutePage = codec::decode(body)?;
+                if !self.passes_over(page.module) {
+                    let noted = self.book.page(page);
+                    self.noted(noted, couriers);
+                }
             }
             Kind::RouteDelta => {
-                let noted = self.book.delta(codec::decode(body)?);
-                self.noted(noted, couriers);
+                let delta: RouteDelta = codec::decode(body)?;
+                if !self.passes_over(delta.module) {
+                    let noted = self.book.delta(delta);
+                    self.noted(noted, couriers);
+                }
             }
+            Kind::StoreVersion => self.store_version(now, codec::decode(body)?),
             Kind::DigestDone => match self.digesting {
                 Digesting::Asked {
                     behind: Some(last), ..
@@ -184,6 +206,35 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// dns says how far its store is.
+    fn store_version(&mut self, now: Instant, said: StoreVersion) {
+        let was_doubting = self.trust.is_doubting();
+        match self.trust.said(now, said) {
+            Heard::Believed => {}
+            Heard::Doubted if was_doubting => {}
+            Heard::Doubted => tracing::warn!(
+                version = said.version,
+                "dns shows an older RouteVersion than was seen before: the routes that are held are kept for {} s",
+                DOUBT.as_secs()
+            ),
+            Heard::BelievedAgain => self.subscribe_all(),
+        }
+    }
+
+    /// Whether what dns says of a module counts for nothing now: an old route is only better than none.
+    fn passes_over(&self, module: ModuleId) -> bool {
+        let passes = self.trust.is_doubting() && self.book.is_answered(module);
+        self.counts.pushes_doubted.add(u64::from(passes));
+        passes
+    }
+
+    fn subscribe_all(&mut self) {
+        let Some(outflow) = &self.outflow else { return };
+        for modules in self.book.reconnected().chunks(MODULES_MAX) {
+            subscribe(outflow, modules.to_vec());
+        }
     }
 
     fn noted(&mut self, noted: Noted, couriers: &mut Couriers) {

@@ -34,7 +34,7 @@ fn outcome_label(outcome: Outcome) -> &'static str {
 }
 
 impl AgentStats {
-    fn counters(&self) -> [Figure; 12] {
+    fn counters(&self) -> [Figure; 13] {
         let (control, spool) = (&self.counts.control, &self.counts.spool);
         let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
@@ -72,6 +72,11 @@ impl AgentStats {
                 "lars_agent_pushes_acknowledged",
                 "Pushes acknowledged to dns.",
                 control.pushes_acknowledged.get(),
+            ),
+            (
+                "lars_agent_pushes_doubted",
+                "Pages and deltas passed over: their dns showed an older RouteVersion than was seen before.",
+                control.pushes_doubted.get(),
             ),
             (
                 "lars_agent_batches_acknowledged",

@@ -3,7 +3,7 @@
 use crate::caller::PATIENCE;
 use lars_wire::caller::{Status, Welcome};
 use lars_wire::directory::{
-    Digest, DigestDone, KnownModule, PushAck, RouteHead, Subscribe, Unsubscribe, delta, pages,
+    Digest, DigestDone, KnownModule, PushAck, RouteHead, StoreVersion, Subscribe, Unsubscribe, delta, pages,
 };
 use lars_wire::{Kind, Message, ModuleId, NodeAddr, PREFACE, Route, RouteNode, codec, frame};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) acks: Vec<PushAck>,
     pub(crate) subscribes: usize,
     pub(crate) digests: usize,
+    /// How far its store is, said before every answer and push; none is never said.
+    pub(crate) store_version: Option<u64>,
     /// Takes pushes of the routes out of the way: they are lost, as on a bad day.
     pub(crate) mute: bool,
     /// Routes are said without a reason for what they lost.
@@ -129,6 +131,7 @@ impl FakeDns {
         let route = Route::new(nodes.into_iter().map(RouteNode::new).collect());
         let older = state.routes.insert(module, (version, route.clone()));
         let mut bytes = Vec::new();
+        state.tell_version(self.instance, &mut bytes);
         let change = older.filter(|_| state.deltas).and_then(|(base, older)| {
             let head = head(module, self.instance, version, !state.unexplained, &route);
             delta(head, base, &older, &route)
@@ -174,6 +177,12 @@ impl State {
         self.connections
             .values()
             .any(|connection| connection.subscribed.contains(&module))
+    }
+
+    fn tell_version(&self, instance: u64, bytes: &mut Vec<u8>) {
+        if let Some(version) = self.store_version {
+            encode(&StoreVersion { instance, version }, bytes);
+        }
     }
 
     fn cut(&self) {
@@ -292,6 +301,7 @@ fn take(state: &mut State, number: u64, instance: u64, kind: Kind, body: &[u8], 
         Kind::Subscribe => {
             let subscribe: Subscribe = codec::decode(body).expect("a subscribe");
             state.subscribes += 1;
+            state.tell_version(instance, answer);
             differing(state, instance, &subscribe.modules, answer);
             let connection = state.connections.entry(number).or_default();
             connection

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod caller;
+mod doubt;
 mod fake_dns;
 mod fake_report;
 mod house;

@@ -1,12 +1,12 @@
 //! Routes that somebody asked for: from the catalog straight into the out-buffer, as far as there is room.
 
-use super::connection::Due;
+use super::connection::{Connection, Due};
 use super::{DnsCore, HEADER_BYTES};
 use crate::catalog::View;
 use crate::mail::Mail;
 use crate::subscriptions::Step;
 use lars_pool::{ConnectionId, Turn};
-use lars_wire::directory::{DigestDone, KnownModule};
+use lars_wire::directory::{DigestDone, KnownModule, StoreVersion};
 use lars_wire::{ModuleId, codec};
 
 /// An emptied queue of dues keeps its memory up to this many.
@@ -71,6 +71,7 @@ impl DnsCore {
 
     /// Answers what is due while there is room; true if nothing is left.
     pub(super) fn pay(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId) -> bool {
+        let far = self.store_version();
         loop {
             let Some(connection) = self.connection_mut(id) else {
                 return true;
@@ -84,13 +85,26 @@ impl DnsCore {
             if !Self::has_room(turn, id) {
                 return false;
             }
-            let Some(due) = self
-                .connection_mut(id)
-                .and_then(|connection| connection.due.pop_front())
-            else {
+            Self::tell_version(turn, connection, far);
+            let Some(due) = connection.due.pop_front() else {
                 return true;
             };
             self.answer(turn, id, due);
+        }
+    }
+
+    /// How far the store is, as last seen.
+    pub(super) fn store_version(&self) -> StoreVersion {
+        StoreVersion {
+            instance: self.parts.catalog.instance(),
+            version: self.parts.counts.control.route_version.get(),
+        }
+    }
+
+    /// Tells a subscriber how far the store is, where it has not heard that yet.
+    pub(super) fn tell_version(turn: &mut Turn<'_, Mail>, connection: &Connection, far: StoreVersion) {
+        if !connection.is_old() && connection.told_version.replace(Some(far.version)) != Some(far.version) {
+            Self::send(turn, connection.id, &far, 0, HEADER_BYTES + 16);
         }
     }
 

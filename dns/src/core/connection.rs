@@ -4,6 +4,7 @@ use lars_pool::{ConnectionId, Peer};
 use lars_wire::ModuleId;
 use lars_wire::directory::KnownModule;
 use lars_wire::session::Session;
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// An answer that is due. Kept in order; what is owed while the catalog is loading, or while the peer reads slowly,
@@ -62,6 +63,8 @@ pub(super) struct Connection {
     pub(super) listed: bool,
     /// Modules of the digest under way that differed.
     pub(super) differing: u32,
+    /// How far the store is, as the peer was told; none before its first answer.
+    pub(super) told_version: Cell<Option<u64>>,
 }
 
 impl Connection {
@@ -75,6 +78,7 @@ impl Connection {
             due: VecDeque::new(),
             listed: false,
             differing: 0,
+            told_version: Cell::new(None),
         }
     }
 

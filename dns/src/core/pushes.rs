@@ -31,7 +31,7 @@ impl DnsCore {
     ) {
         let (module, version) = (change.module(), change.version());
         let (mut sent, mut deltas, mut owed): (u64, u64, Vec<ConnectionId>) = (0, 0, Vec::new());
-        let connections = &self.connections;
+        let (connections, far) = (&self.connections, self.store_version());
         self.parts.subscriptions.push(module, |slot, step| {
             let Some(Some(connection)) = connections.get(slot as usize) else {
                 return step;
@@ -48,6 +48,7 @@ impl DnsCore {
                 owed.push(connection.id);
                 return Step::Owed;
             }
+            Self::tell_version(turn, connection, far);
             sent += 1;
             deltas += u64::from(delta.is_some());
             let bytes = match delta {

@@ -9,4 +9,5 @@ mod names;
 mod old_agents;
 mod peer;
 mod running;
+mod store_version;
 mod subscribing;

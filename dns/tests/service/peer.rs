@@ -7,7 +7,7 @@ use lars_wire::admin::{
 use lars_wire::bounds::{HEADER_BYTES, WEIGHT_DEFAULT};
 use lars_wire::caller::{GetRoute, Hello, Status, Welcome};
 use lars_wire::directory::{
-    KnownModule, PushAck, RouteDelta, RoutePage, Subscribe, Unsubscribe, route_nodes,
+    KnownModule, PushAck, RouteDelta, RoutePage, StoreVersion, Subscribe, Unsubscribe, route_nodes,
 };
 use lars_wire::{Header, Kind, Message, ModuleId, NodeAddr, NodeState, PREFACE, Route, codec};
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 pub(crate) struct Peer {
     stream: TcpStream,
+    /// How far the store is, as dns has said it so far.
+    pub(crate) store_versions: Vec<StoreVersion>,
     held: HashMap<ModuleId, Whole>,
 }
 
@@ -94,6 +96,7 @@ impl Peer {
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket option");
         Self {
             stream,
+            store_versions: Vec::new(),
             held: HashMap::new(),
         }
     }
@@ -134,8 +137,18 @@ impl Peer {
         self.try_next().expect("dns does not close this connection")
     }
 
-    /// The next frame, or none where the connection ends.
+    /// The next frame, or none where the connection ends. How far the store is, is noted aside.
     pub(crate) fn try_next(&mut self) -> Option<Arrived> {
+        loop {
+            let arrived = self.try_next_of_any_kind()?;
+            if arrived.header.kind != Kind::StoreVersion {
+                return Some(arrived);
+            }
+            self.store_versions.push(arrived.decode());
+        }
+    }
+
+    fn try_next_of_any_kind(&mut self) -> Option<Arrived> {
         let mut head = [0; HEADER_BYTES];
         match self.stream.read_exact(&mut head) {
             Ok(()) => {}

@@ -48,6 +48,7 @@ pub(crate) fn decode(kind: Kind, body: &[u8]) -> Result<(), CodecError> {
         Kind::PushAck => of::<directory::PushAck>(body),
         Kind::Digest => of::<directory::Digest>(body),
         Kind::DigestDone => of::<directory::DigestDone>(body),
+        Kind::StoreVersion => of::<directory::StoreVersion>(body),
         Kind::TallyBatch => of::<record::TallyBatch>(body),
         Kind::TallyAck => of::<record::TallyAck>(body),
         Kind::ListRoutes => of::<admin::ListRoutes>(body),

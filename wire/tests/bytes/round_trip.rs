@@ -12,7 +12,9 @@ use lars_wire::caller::{
     Explain, Explanation, GetRoute, Hello, Node, Pick, Ping, Pong, Register, Registered, ReportBatch, Status,
     Welcome,
 };
-use lars_wire::directory::{Digest, DigestDone, PushAck, RouteDelta, RoutePage, Subscribe, Unsubscribe};
+use lars_wire::directory::{
+    Digest, DigestDone, PushAck, RouteDelta, RoutePage, StoreVersion, Subscribe, Unsubscribe,
+};
 use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
 use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
 use lars_wire::record::{TallyAck, TallyBatch};
@@ -126,6 +128,7 @@ fn questions_about_a_module_and_short_answers() {
     survives(any::<u64>().prop_map(|echo| Pong { echo }));
     survives((module(), any::<u64>()).prop_map(|(module, version)| PushAck { module, version }));
     survives(any::<u32>().prop_map(|differing| DigestDone { differing }));
+    survives(any::<[u64; 2]>().prop_map(|[instance, version]| StoreVersion { instance, version }));
     survives(any::<u16>().prop_map(|version| GetStatus { version }));
 }
 

@@ -9,8 +9,8 @@ use lars_wire::caller::{
     Register, Registered, Report, ReportBatch, Status, Welcome,
 };
 use lars_wire::directory::{
-    Digest, DigestDone, KnownModule, PageNode, PushAck, RouteDelta, RoutePage, Subscribe, Unsubscribe,
-    route_nodes,
+    Digest, DigestDone, KnownModule, PageNode, PushAck, RouteDelta, RoutePage, StoreVersion, Subscribe,
+    Unsubscribe, route_nodes,
 };
 use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
 use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
@@ -247,6 +247,11 @@ fn changes(to: &mut impl Visit, known: KnownModule, zoned: PageNode) {
     );
     to.visit("digest", 13, &Digest { modules: vec![known] });
     to.visit("digest_done", 13, &DigestDone { differing: 1 });
+    let version = StoreVersion {
+        instance: 3,
+        version: 1_700_000_000,
+    };
+    to.visit("store_version", 0, &version);
 }
 
 fn each_of_the_record(to: &mut impl Visit) {

@@ -13,3 +13,4 @@ mod shard_modules;
 mod shard_nodes;
 mod spool;
 mod spool_world;
+mod trust;
