@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold, in one command: installs what it needs and lacks, checks format and lints, runs all tests
-# of the workspace, and stops what it started. `./test.sh --all` adds the longer checks (model checking, TLS, the demo).
+# of the workspace, and stops what it started. `./test.sh --all` adds the longer checks (model checking, TLS, long chaos, the demo).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -51,6 +51,8 @@ if $all; then
     cargo test --locked -p lars-store --features tls --lib --test tls
     say "the board's and the ring's protocol under every interleaving (loom)"
     RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --test loom_ring --release --target-dir target/loom
+    say "services die, databases stop, links move: the long form"
+    LARS_CHAOS=full cargo test --locked --release -p lars-console --test chaos -- --nocapture
     say "the demo's story"
     data=$(mktemp -d)
     trap 'rm -rf "$data"' EXIT

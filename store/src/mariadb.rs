@@ -163,6 +163,22 @@ impl MariaDb {
         self.end("kill")
     }
 
+    /// Stops the server in its tracks, so that it neither answers nor ends, until [`MariaDb::go_on`].
+    ///
+    /// # Errors
+    /// It is not our own.
+    pub fn pause(&self) -> Result<(), String> {
+        self.signal("STOP")
+    }
+
+    /// Lets a paused server go on.
+    ///
+    /// # Errors
+    /// It is not our own.
+    pub fn go_on(&self) -> Result<(), String> {
+        self.signal("CONT")
+    }
+
     /// Makes an empty database; returns its URL.
     ///
     /// # Errors
@@ -200,6 +216,18 @@ impl MariaDb {
             Server::Other { .. } => Err(format!(
                 "the server that {OTHER_SERVER} names is not ours to stop"
             )),
+        }
+    }
+
+    fn signal(&self, name: &str) -> Result<(), String> {
+        let folder = self.own()?.folder.path();
+        let id = std::fs::read_to_string(folder.join("pid")).map_err(|error| format!("mariadbd: {error}"))?;
+        let sent = Command::new("sh")
+            .args(["-c", "kill -$1 $2", "sh", name, id.trim()])
+            .status();
+        match sent {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(format!("kill -{name} {}: {other:?}", id.trim())),
         }
     }
 

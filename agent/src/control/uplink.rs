@@ -20,8 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// A link that was up for so long was good: the next pause is the shortest again.
-const GOOD_LINK: Duration = Duration::from_secs(5);
+/// A link that was up for so long was good: the next pause is the shortest again. A service that is restarted again and
+/// again must not make its agents wait for seconds; one that turns everybody away does so within milliseconds.
+const GOOD_LINK: Duration = Duration::from_secs(1);
 /// Events that wait for the control thread; beyond it the link is not read, which holds the peer back.
 pub(super) const EVENTS_MAX: usize = 64;
 
