@@ -67,6 +67,20 @@ impl Catalog {
         self.nodes.load(Ordering::Relaxed)
     }
 
+    /// What all of it takes in memory, as it is laid out.
+    pub fn bytes(&self) -> u64 {
+        let buckets = self.buckets.iter().map(|bucket| {
+            let bucket = bucket.load();
+            // The empty ones are one, and cost nothing.
+            if bucket.modules_len() == 0 {
+                0
+            } else {
+                bucket.bytes()
+            }
+        });
+        (size_of_val(&*self.buckets) + buckets.sum::<usize>()) as u64
+    }
+
     /// Whether the store was read once: before that an absent module says nothing.
     pub fn is_loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)

@@ -188,6 +188,8 @@ impl Control {
             "loaded the routes"
         );
         self.outbox.send_all(&Mail::Loaded);
+        // Every row of the store was here once more.
+        lars_pool::memory::give_back();
     }
 
     fn store_answered(&mut self) {
@@ -197,6 +199,7 @@ impl Control {
         }
         counts.control.store_up.set(1);
         counts.control.comparisons.set(self.keeper.comparisons());
+        counts.control.index_bytes.set(self.keeper.index_bytes());
         let (bad, example) = self.keeper.bad_rows();
         if bad != counts.control.bad_rows.get() {
             counts.control.bad_rows.set(bad);

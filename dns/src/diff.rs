@@ -3,8 +3,8 @@
 
 use crate::catalog::{NewNode, View};
 use lars_store::routes::RouteRecord;
-use lars_wire::ModuleId;
 use lars_wire::bounds::{NODES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
+use lars_wire::{ModuleId, NodeAddr};
 use std::collections::BTreeMap;
 
 /// One module as the store has it.
@@ -51,7 +51,7 @@ pub(crate) fn group(modules: &[ModuleId], rows: Vec<RouteRecord>) -> Vec<ModuleR
 /// more than a route may have, so that what is served does not flap.
 pub(crate) fn judge(module: ModuleId, mut rows: Vec<RouteRecord>) -> ModuleRows {
     let (mut skipped, mut duplicates) = (Vec::new(), Vec::new());
-    rows.retain(|row| is_servable(row) || skip(&mut skipped, row.id));
+    rows.retain(|row| is_servable(row.node, row.weight, &row.zone) || skip(&mut skipped, row.id));
     rows.sort_unstable_by_key(|row| (row.node, row.id));
     let mut last = None;
     rows.retain(|row| last.replace(row.node) != Some(row.node) || skip(&mut duplicates, row.id));
@@ -103,10 +103,10 @@ pub(crate) fn difference(view: &View, rows: &ModuleRows) -> Difference {
     }
 }
 
-/// Whether `row` would pass the check of whoever receives it: the store promises that, and a push that a peer must
+/// Whether a node would pass the check of whoever receives it: the store promises that, and a push that a peer must
 /// refuse would cost every subscriber its connection.
-fn is_servable(row: &RouteRecord) -> bool {
-    (1..=WEIGHT_MAX).contains(&row.weight) && row.zone.len() <= ZONE_BYTES_MAX && row.node.is_callable()
+pub(crate) fn is_servable(node: NodeAddr, weight: u16, zone: &str) -> bool {
+    (1..=WEIGHT_MAX).contains(&weight) && zone.len() <= ZONE_BYTES_MAX && node.is_callable()
 }
 
 fn skip(skipped: &mut Vec<u64>, id: u64) -> bool {
@@ -117,7 +117,7 @@ fn skip(skipped: &mut Vec<u64>, id: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lars_wire::{NodeAddr, NodeState};
+    use lars_wire::NodeState;
     use std::sync::Arc;
 
     const MODULE: ModuleId = ModuleId::new(1, 1);

@@ -3,13 +3,14 @@
 
 use crate::catalog::Catalog;
 use crate::diff::{self, Difference};
+use crate::load::Load;
 use crate::publication::Change;
-use crate::publisher::{Load, Publisher};
+use crate::publisher::Publisher;
 use crate::tracker::Tracker;
 use crate::tracker::guard::{Guard, Reason};
 use crate::tracker::sweep::Sweep;
 use lars_store::StoreError;
-use lars_store::routes::{EditDone, Observation, RouteStore, Rows};
+use lars_store::routes::{BadRow, EditDone, Observation, RouteStore};
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
 use lars_wire::held::HeldRow;
@@ -17,10 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rows of one page when everything is read: some 20 ms, after which others have their turn.
+/// Rows of one page when everything is compared: some 20 ms, after which others have their turn.
 const PAGE_ROWS: u32 = 20_000;
-/// Modules read again in one statement.
-const MODULES_READ_MAX: usize = 512;
+/// Rows of one page of the first load, for which nobody waits: at a page's end the database stands still.
+const LOAD_ROWS: u32 = 250_000;
+/// Modules read again at once: few enough that their rows take some megabytes, and many enough that a database without
+/// an index by module is passed over a few times at most.
+const MODULES_READ_MAX: usize = 4_096;
 
 /// What the next look does.
 enum Stage {
@@ -41,6 +45,8 @@ struct Loading {
     load: Load,
     after: u64,
     bad: u64,
+    /// A page failed: those that follow are small, for a database that may be too slow for a large one.
+    has_failed: bool,
 }
 
 /// What a look led to.
@@ -99,6 +105,11 @@ impl Keeper {
     /// Full comparisons made.
     pub(crate) fn comparisons(&self) -> u64 {
         self.comparisons
+    }
+
+    /// What is kept beside the catalog to find rows that nobody announced, in bytes.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.publisher.index_bytes()
     }
 
     /// Rows that cannot be served, and one of them for people.
@@ -191,18 +202,28 @@ impl Keeper {
         if loading.before.is_none() {
             loading.before = Some(store.observe(0).await?);
         }
-        let rows = store.rows_after(loading.after, PAGE_ROWS).await?;
-        loading.bad += rows.bad.len() as u64;
-        note_bad(&mut self.bad_example, &rows);
-        if let Some(last) = rows.last_id {
+        let rows_max = if loading.has_failed { PAGE_ROWS } else { LOAD_ROWS };
+        let load = &mut loading.load;
+        let page = store
+            .each_after(loading.after, rows_max, &mut |row| load.take(row))
+            .await;
+        let page = page.inspect_err(|_| {
+            loading.load.forget_after(loading.after);
+            loading.has_failed = true;
+        })?;
+        loading.bad += page.bad.len() as u64;
+        note_bad(&mut self.bad_example, &page.bad);
+        if let Some(last) = page.last_id {
             loading.after = last;
-            self.publisher.gather(&mut loading.load, rows.good);
             return Ok(Looked::Busy);
         }
         let Loading {
-            before, load, bad, ..
+            before,
+            load,
+            mut bad,
+            ..
         } = std::mem::take(loading);
-        self.publisher.finish(load);
+        bad += self.publisher.finish(load);
         self.tracker = Tracker::new(&before.unwrap_or_default());
         self.sweep = Sweep::new(self.interval, bad);
         self.stage = Stage::Watching;
@@ -249,7 +270,7 @@ impl Keeper {
         self.stage = Stage::Watching;
         let slice = self.sweep.next(self.tracker.rows());
         let rows = store.rows_after(slice.after, slice.rows_max).await?;
-        note_bad(&mut self.bad_example, &rows);
+        note_bad(&mut self.bad_example, &rows.bad);
         let modules = self.publisher.compare(slice.after, slice.covers_to(&rows), &rows);
         self.reread(store, modules, Reason::Found).await?;
         if slice.ends_pass(&rows) {
@@ -318,8 +339,8 @@ impl Keeper {
     }
 }
 
-fn note_bad(example: &mut Option<String>, rows: &Rows) {
-    if let Some(bad) = rows.bad.first() {
+fn note_bad(example: &mut Option<String>, bad: &[BadRow]) {
+    if let Some(bad) = bad.first() {
         *example = Some(format!("row {} of RouteData: {}", bad.id, bad.reason));
     }
 }

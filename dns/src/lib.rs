@@ -2,7 +2,7 @@
 //! It never balances and knows nothing of calls; it keeps nothing that the store has not.
 //!
 //! Read in this order. Pure, without sockets and clocks: [`Catalog`] (every route, versioned, read by all cores),
-//! `publisher` (its one writer), `diff` (rows against routes), `tracker` (what to read again), `subscriptions` (who
+//! `publisher` (its one writer), `load` (its first rows), `diff` (rows against routes), `tracker` (what to read again), `subscriptions` (who
 //! wants to hear), `confirmations` (who has heard). Then `keeper` (the catalog follows the store), `control` (the
 //! thread that owns the store), `core` (connections), and [`Dns`] (all of it, running).
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ mod core;
 mod diff;
 mod error;
 mod keeper;
+mod load;
 mod mail;
 mod publication;
 mod publisher;

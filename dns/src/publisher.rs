@@ -3,6 +3,7 @@
 
 use crate::catalog::{BucketBuilder, Catalog, CatalogNode, NewNode, VERSION_LOADED, bucket_of};
 use crate::diff::{self, Difference, ModuleRows};
+use crate::load::Load;
 use crate::publication::Change;
 use crate::row_index::RowIndex;
 use hashbrown::{HashMap, HashSet};
@@ -29,12 +30,6 @@ pub(crate) struct Publisher {
     version: u64,
 }
 
-/// Rows of a first load on their way into the catalog.
-#[derive(Debug, Default)]
-pub(crate) struct Load {
-    buckets: BTreeMap<usize, Vec<RouteRecord>>,
-}
-
 impl Publisher {
     /// The writer of an empty catalog.
     pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
@@ -59,32 +54,20 @@ impl Publisher {
         self.skipped.values().map(Vec::len).sum()
     }
 
-    /// Takes a page of the first load.
-    pub(crate) fn gather(&mut self, load: &mut Load, rows: Vec<RouteRecord>) {
-        for mut row in rows {
-            row.zone = self.intern(row.zone);
-            self.index.put(row.id, row.module);
-            load.buckets.entry(bucket_of(row.module)).or_default().push(row);
-        }
+    /// What the index of rows takes in memory.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.index.bytes()
     }
 
-    /// Puts a first load into the catalog, bucket by bucket. Nothing is pushed: nobody was answered before.
-    pub(crate) fn finish(&mut self, load: Load) {
-        for (place, rows) in load.buckets {
-            let mut builder = BucketBuilder::default();
-            for rows in diff::group(&[], rows) {
-                for id in &rows.duplicates {
-                    self.index.remove(*id, rows.module);
-                }
-                self.note_skipped(rows.module, rows.skipped);
-                if !rows.nodes.is_empty() {
-                    let hash = route_of(&rows.nodes).content_hash();
-                    builder.push_module(rows.module, self.version, hash, rows.nodes.into_iter());
-                }
-            }
-            self.catalog.swap(place, builder.build());
-        }
+    /// Puts a first load into the catalog, bucket by bucket; returns how many rows say what others said before. Nothing
+    /// is pushed: nobody was answered before.
+    pub(crate) fn finish(&mut self, load: Load) -> u64 {
+        let loaded = load.build(self.version, |place, bucket| self.catalog.swap(place, bucket));
+        self.index = loaded.index;
+        self.skipped = loaded.skipped;
+        self.zones = loaded.zones;
         self.catalog.moved_to(self.version);
+        loaded.duplicates
     }
 
     /// Modules for which the rows of a slice (ids above `after`, up to and with `last`) do not agree with what is

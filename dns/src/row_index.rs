@@ -24,6 +24,12 @@ impl RowIndex {
     pub(crate) fn put(&mut self, id: u64, module: ModuleId) -> Option<ModuleId> {
         let (key, offset) = split(id);
         let chunk = self.chunks.entry(key).or_default();
+        // Rows are mostly loaded and added in order of id.
+        if chunk.offsets.last().is_none_or(|last| *last < offset) {
+            chunk.offsets.push(offset);
+            chunk.modules.push(module);
+            return None;
+        }
         match chunk.offsets.binary_search(&offset) {
             Ok(place) => Some(std::mem::replace(&mut chunk.modules[place], module)),
             Err(place) => {
@@ -50,6 +56,27 @@ impl RowIndex {
         chunk.modules.remove(place);
         if chunk.offsets.is_empty() {
             self.chunks.remove(&key);
+        }
+    }
+
+    /// What all of it takes in memory, the room that chunks have left included.
+    pub(crate) fn bytes(&self) -> u64 {
+        let chunk = |(key, chunk): (&u64, &Chunk)| {
+            let rows = chunk.offsets.capacity() * size_of::<u16>()
+                + chunk.modules.capacity() * size_of::<ModuleId>();
+            size_of_val(key) + size_of_val(chunk) + rows
+        };
+        self.chunks.iter().map(chunk).sum::<usize>() as u64
+    }
+
+    /// Rows with an id above `after` are not known any more.
+    pub(crate) fn forget_after(&mut self, after: u64) {
+        let (key, offset) = split(after);
+        self.chunks.retain(|chunk, _| *chunk <= key);
+        if let Some(chunk) = self.chunks.get_mut(&key) {
+            let kept = chunk.offsets.partition_point(|known| *known <= offset);
+            chunk.offsets.truncate(kept);
+            chunk.modules.truncate(kept);
         }
     }
 
@@ -90,6 +117,23 @@ mod tests {
         assert_eq!(ids(0, u64::MAX), [1, 4_095, 4_096, 9_000, u64::MAX]);
         assert_eq!(ids(1, 4_096), [4_095, 4_096]);
         assert_eq!(ids(9_000, 9_000), [0; 0]);
+    }
+
+    #[test]
+    fn rows_above_an_id_are_forgotten_and_no_others() {
+        for after in [0, 1, 4_095, 4_096, 8_191, 9_000, u64::MAX] {
+            let mut index = RowIndex::default();
+            let ids = [1, 4_095, 4_096, 8_192, 9_000, 9_001];
+            for id in ids {
+                index.put(id, module(id));
+            }
+            index.forget_after(after);
+            let left: Vec<u64> = index.range(0, u64::MAX).map(|(id, _)| id).collect();
+            assert_eq!(
+                left,
+                ids.into_iter().filter(|id| *id <= after).collect::<Vec<_>>()
+            );
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(crate) struct ControlCounts {
     pub(crate) changes_pruned: Count,
     pub(crate) load_ms: Count,
     pub(crate) route_version: Count,
+    pub(crate) index_bytes: Count,
 }
 
 /// What people are told of the store.
@@ -154,6 +155,16 @@ impl DnsStats {
                 "modules_held",
                 "Modules whose loss of nodes is held back",
                 control.modules_held.get(),
+            ),
+            (
+                "catalog_bytes",
+                "What the catalog takes in memory, by its layout",
+                counts.catalog.bytes(),
+            ),
+            (
+                "row_index_bytes",
+                "What is kept beside it to find changes that nobody announced",
+                control.index_bytes.get(),
             ),
             (
                 "look_microseconds",

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`Handler`] (what a service decides) and [`Turn`] (what it can do about it), [`Plan`] and
 //! [`Cores`] (threads, listeners, hand-out of connections), [`BufferPool`] (the heart: registered memory, lent and
-//! given back), [`mail`] (between cores), [`control`] (the runtime of links, timers and files).
+//! given back), [`mail`] (between cores), [`control`] (the runtime of links, timers and files), [`memory`] (what the
+//! allocator keeps).
 
 mod buffers;
 mod by_connection;
@@ -13,6 +14,7 @@ mod handler;
 mod ladder;
 mod listener;
 pub mod mail;
+pub mod memory;
 mod ring;
 mod seldom;
 mod stats;

@@ -6,7 +6,7 @@ use crate::mysql::MysqlStore;
 use crate::mysql::access::Access;
 use crate::mysql::url::MysqlUrl;
 use crate::names::NameStore;
-use crate::routes::{EditDone, Observation, RouteStore, Rows};
+use crate::routes::{EditDone, Observation, PageRead, RouteRecord, RouteStore, Rows};
 use crate::sqlite::SqliteStore;
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
@@ -132,6 +132,18 @@ impl RouteStore for AnyStore {
         match self {
             Self::Sqlite(store) => store.rows_after(after, rows_max).await,
             Self::Mysql(store) => store.rows_after(after, rows_max).await,
+        }
+    }
+
+    async fn each_after(
+        &mut self,
+        after: u64,
+        rows_max: u32,
+        take: &mut impl FnMut(RouteRecord),
+    ) -> Result<PageRead, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.each_after(after, rows_max, take).await,
+            Self::Mysql(store) => store.each_after(after, rows_max, take).await,
         }
     }
 

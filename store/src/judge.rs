@@ -1,7 +1,7 @@
 //! Tells rows of `RouteData` that can be served from those that cannot. Its own file because every database shares
 //! it, and because other programs write whatever they like.
 
-use crate::routes::{BadRow, RouteRecord, Rows};
+use crate::routes::{BadRow, PageRead, RouteRecord, Rows};
 use lars_wire::bounds::{WEIGHT_MAX, ZONE_BYTES_MAX};
 use lars_wire::{ModuleId, NodeAddr, NodeState};
 use std::collections::HashSet;
@@ -45,16 +45,34 @@ impl Judge {
         }
     }
 
+    /// Keeps a row that can be served and is not the second of its node.
     pub(crate) fn take(&mut self, raw: &RawRow<'_>) {
-        self.rows.last_id = self.rows.last_id.max(Some(raw.id));
-        match self.judge(raw) {
-            Ok(record) => self.rows.good.push(record),
-            Err(reason) => self.rows.bad.push(BadRow {
-                id: raw.id,
-                module: (raw.modid.unwrap_or(0), raw.cmdid.unwrap_or(0)),
-                reason,
-            }),
+        let Some(record) = self.judge(raw) else { return };
+        if self.is_new(record.module, record.node) {
+            self.rows.good.push(record);
+        } else {
+            let reason = format!("{} stands in module {} already", record.node, record.module);
+            self.put_bad(raw, reason);
         }
+    }
+
+    /// Judges a row by itself; one that cannot be served is kept.
+    pub(crate) fn judge(&mut self, raw: &RawRow<'_>) -> Option<RouteRecord> {
+        self.rows.last_id = self.rows.last_id.max(Some(raw.id));
+        match self.record(raw) {
+            Ok(record) => Some(record),
+            Err(reason) => {
+                self.put_bad(raw, reason);
+                None
+            }
+        }
+    }
+
+    /// What was kept where each row was judged by itself.
+    pub(crate) fn into_page(self) -> PageRead {
+        let Rows { mut bad, last_id, .. } = self.rows;
+        bad.sort_by_key(|row| row.id);
+        PageRead { bad, last_id }
     }
 
     /// What was taken, sorted by id.
@@ -65,7 +83,15 @@ impl Judge {
         self.rows
     }
 
-    fn judge(&mut self, raw: &RawRow<'_>) -> Result<RouteRecord, String> {
+    fn put_bad(&mut self, raw: &RawRow<'_>, reason: String) {
+        self.rows.bad.push(BadRow {
+            id: raw.id,
+            module: (raw.modid.unwrap_or(0), raw.cmdid.unwrap_or(0)),
+            reason,
+        });
+    }
+
+    fn record(&mut self, raw: &RawRow<'_>) -> Result<RouteRecord, String> {
         let module = ModuleId {
             modid: number("modid", raw.modid, 0, u32::MAX)?,
             cmdid: number("cmdid", raw.cmdid, 0, u32::MAX)?,
@@ -86,9 +112,6 @@ impl Judge {
                 "zone has {} bytes, at most {ZONE_BYTES_MAX} are taken",
                 zone.len()
             ));
-        }
-        if !self.is_new(module, node) {
-            return Err(format!("{node} stands in module {module} already"));
         }
         Ok(RouteRecord {
             id: raw.id,

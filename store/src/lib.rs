@@ -24,5 +24,5 @@ pub use error::StoreError;
 pub use mysql::MysqlStore;
 pub use mysql::url::MysqlUrl;
 pub use names::NameStore;
-pub use routes::{BadRow, ChangeRow, EditDone, Observation, RouteRecord, RouteStore, Rows};
+pub use routes::{BadRow, ChangeRow, EditDone, Observation, PageRead, RouteRecord, RouteStore, Rows};
 pub use sqlite::SqliteStore;

@@ -48,6 +48,15 @@ pub struct Rows {
     pub last_id: Option<u64>,
 }
 
+/// A page that was given away row by row: what is left to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageRead {
+    /// The rows that cannot be served, by id.
+    pub bad: Vec<BadRow>,
+    /// The largest id read, good or bad; none behind the last row.
+    pub last_id: Option<u64>,
+}
+
 /// One row of `RouteChange`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChangeRow {
@@ -95,6 +104,16 @@ pub trait RouteStore {
     /// has its own snapshot). Go on behind `last_id` until it is none. A node that stands twice in its module is told
     /// only within a page: the reader keeps the row of the smaller id.
     fn rows_after(&mut self, after: u64, rows_max: u32) -> impl Future<Output = Result<Rows, StoreError>>;
+
+    /// The same page, but each row that can be served is given to `take` as it comes, by id: a large page takes no
+    /// memory, and the database goes on while rows are taken. Rows are not compared with one another: a node that
+    /// stands twice is given twice. Where it fails, some rows of the page may have been given.
+    fn each_after(
+        &mut self,
+        after: u64,
+        rows_max: u32,
+        take: &mut impl FnMut(RouteRecord),
+    ) -> impl Future<Output = Result<PageRead, StoreError>>;
 
     /// Applies all edits or none, writes a change row for each module that did change, and moves the version on:
     /// `greatest(version + 1, unix seconds)`, in one transaction that locks the version row first. Where nothing did

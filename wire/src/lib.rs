@@ -26,4 +26,4 @@ pub use codec::{CodecError, Message};
 pub use frame::{FrameError, Header, Kind, PREFACE, VERSION};
 pub use module::ModuleId;
 pub use node::NodeAddr;
-pub use route::{NodeState, Route, RouteNode};
+pub use route::{ContentHash, NodeState, Route, RouteNode};

@@ -70,19 +70,13 @@ impl Route {
         Some(&self.nodes[place])
     }
 
-    /// A 64-bit hash of the content, the same for the same nodes in every process and version of Lars: FNV-1a over
-    /// each node's 16 address bytes, port, weight (both little-endian), state, zone length and zone bytes, in order
-    /// of address.
+    /// The [`ContentHash`] of the nodes.
     pub fn content_hash(&self) -> u64 {
-        let mut hash = Fnv1a::new();
+        let mut hash = ContentHash::default();
         for node in &self.nodes {
-            hash.write(&node.addr.octets());
-            hash.write(&node.addr.port().to_le_bytes());
-            hash.write(&node.weight.to_le_bytes());
-            hash.write(&[node.state.into(), node.zone.len().min(ZONE_BYTES_MAX) as u8]);
-            hash.write(node.zone.as_bytes());
+            hash.add(node.addr, node.weight, node.state, &node.zone);
         }
-        hash.0
+        hash.value()
     }
 
     /// What turns `self` into `newer`: nodes new or changed, and addresses gone. Both in order of address.
@@ -117,17 +111,37 @@ impl Route {
     }
 }
 
-/// FNV-1a, 64 bits (Fowler, Noll, Vo).
-struct Fnv1a(u64);
+/// A 64-bit hash of a route's content, the same for the same nodes in every process and version of Lars: FNV-1a
+/// (Fowler, Noll, Vo) over each node's 16 address bytes, port, weight (both little-endian), state, zone length and zone
+/// bytes, in order of address.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentHash(u64);
 
-impl Fnv1a {
-    const fn new() -> Self {
+impl Default for ContentHash {
+    /// Of no nodes.
+    fn default() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl ContentHash {
+    /// Adds the node that is next by address.
+    pub fn add(&mut self, addr: NodeAddr, weight: u16, state: NodeState, zone: &str) {
+        self.write(&addr.octets());
+        self.write(&addr.port().to_le_bytes());
+        self.write(&weight.to_le_bytes());
+        self.write(&[state.into(), zone.len().min(ZONE_BYTES_MAX) as u8]);
+        self.write(zone.as_bytes());
+    }
+
+    /// The hash of the nodes so far.
+    pub const fn value(&self) -> u64 {
+        self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 }

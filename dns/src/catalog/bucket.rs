@@ -109,6 +109,16 @@ impl Bucket {
     pub(crate) fn zone(&self, node: &CatalogNode) -> &Arc<str> {
         &self.zones[node.zone_place()]
     }
+
+    /// What this takes, behind an `Arc`, with an empty name of its own; the zones' other names are the publisher's.
+    pub(crate) fn bytes(&self) -> usize {
+        let counts = 2 * size_of::<usize>();
+        2 * counts
+            + size_of::<Self>()
+            + size_of_val(&*self.modules)
+            + size_of_val(&*self.nodes)
+            + size_of_val(&*self.zones)
+    }
 }
 
 /// A node on its way into a bucket.
@@ -141,6 +151,14 @@ impl Default for BucketBuilder {
 }
 
 impl BucketBuilder {
+    /// A builder with room for so many nodes.
+    pub(crate) fn with_nodes(count: usize) -> Self {
+        Self {
+            nodes: Vec::with_capacity(count),
+            ..Self::default()
+        }
+    }
+
     /// Adds a module behind those that are there; its nodes come by address.
     pub(crate) fn push_module(
         &mut self,

@@ -250,6 +250,9 @@ impl DnsCore {
         let named = [
             ("modules", counts.catalog.modules()),
             ("nodes", counts.catalog.nodes()),
+            ("catalog_bytes", counts.catalog.bytes()),
+            ("row_index_bytes", counts.control.index_bytes.get()),
+            ("comparisons", counts.control.comparisons.get()),
             ("connections", counts.sum(|core| &core.connections)),
             ("old_agents", counts.sum(|core| &core.old_agents)),
             ("subscriptions", counts.sum(|core| &core.subscriptions)),

@@ -1,7 +1,7 @@
 //! The keeper against a store in memory that fails when it is told to.
 
 use super::*;
-use lars_store::routes::{ChangeRow, RouteRecord};
+use lars_store::routes::{ChangeRow, PageRead, RouteRecord, Rows};
 use lars_wire::NodeAddr;
 use lars_wire::NodeState;
 use std::collections::BTreeMap;
@@ -90,6 +90,29 @@ impl RouteStore for Memory {
             last_id: good.last().map(|row| row.id),
             good,
             bad: Vec::new(),
+        })
+    }
+
+    async fn each_after(
+        &mut self,
+        after: u64,
+        rows_max: u32,
+        take: &mut impl FnMut(RouteRecord),
+    ) -> Result<PageRead, StoreError> {
+        let page = self.rows_after(after, rows_max).await?;
+        // Told to fail at the next call, it fails within this one: some rows were given away.
+        let given = match self.calls_left {
+            Some(0) => page.good.len() / 2,
+            _ => page.good.len(),
+        };
+        let is_whole = given == page.good.len();
+        page.good.into_iter().take(given).for_each(take);
+        if !is_whole {
+            return Err(StoreError::Away("told to fail in the middle".to_owned()));
+        }
+        Ok(PageRead {
+            bad: page.bad,
+            last_id: page.last_id,
         })
     }
 
@@ -185,11 +208,13 @@ fn load_that_is_interrupted_goes_on_where_it_was() {
         store.insert(last % 100, last);
     }
     let mut keeper = keeper();
-    for calls in [0, 1, 1] {
+    for calls in [0, 1, 1, 2, 2] {
         store.calls_left = Some(calls);
         assert!(look(&mut keeper, &mut store).is_err());
         assert!(!keeper.publisher.catalog().is_loaded());
     }
+    // A row of the page that failed has moved on to another module since.
+    *store.rows.get_mut(&44_000).expect("a row") = row(44_000, 7, 44_000);
     store.calls_left = None;
     look(&mut keeper, &mut store).expect("the store answers");
     let catalog = keeper.publisher.catalog();
@@ -197,6 +222,8 @@ fn load_that_is_interrupted_goes_on_where_it_was() {
         (catalog.is_loaded(), catalog.modules(), catalog.nodes()),
         (true, 100, 50_000)
     );
+    assert_eq!((nodes(&keeper, 0), nodes(&keeper, 7)), (499, 501));
+    assert_eq!(looks(&mut keeper, &mut store, 100), [], "it is as the store is");
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn rows(good: &[RouteRecord]) -> Rows {
 fn loaded(rows: &[RouteRecord]) -> Publisher {
     let mut publisher = Publisher::new(Arc::new(Catalog::new(1)));
     let mut load = Load::default();
-    for page in rows.chunks(2) {
-        publisher.gather(&mut load, page.to_vec());
+    for row in rows {
+        load.take(row.clone());
     }
     publisher.finish(load);
     publisher

@@ -3,7 +3,7 @@
 use super::{CallError, Connection, MysqlStore, unix_now_s};
 use crate::error::StoreError;
 use crate::judge::{Judge, RawRow};
-use crate::routes::{ChangeRow, EditDone, Observation, RouteStore, Rows};
+use crate::routes::{ChangeRow, EditDone, Observation, PageRead, RouteRecord, RouteStore, Rows};
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
 use mysql_async::prelude::Queryable;
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Change rows are kept for as long as any dns may look back.
 const CHANGES_KEPT_S: u64 = 3_600;
-/// Modules of one statement: each adds one range to it.
+/// Modules of one statement: each adds one range to it, and a list of more than 500 pairs is turned into a table by the
+/// database first.
 const MODULES_A_STATEMENT: usize = 256;
 /// Counting the rows may take this share of the time at most. Counting a million takes 0.1 s, so that they are counted
 /// every 2 s; a few thousand are counted at every look.
@@ -58,8 +59,12 @@ impl RouteStore for MysqlStore {
         self.call("reading modules", async |db| {
             db.begin_snapshot().await?;
             let mut judge = Judge::new();
-            for some in modules.chunks(MODULES_A_STATEMENT) {
-                judge = read_modules(db, some, judge).await?;
+            if db.layout.has_node_columns() || modules.len() <= MODULES_A_STATEMENT {
+                for some in modules.chunks(MODULES_A_STATEMENT) {
+                    judge = read_modules(db, some, judge).await?;
+                }
+            } else {
+                judge = sift_modules(db, &modules, judge).await?;
             }
             db.commit().await?;
             Ok(judge.into_rows())
@@ -69,15 +74,32 @@ impl RouteStore for MysqlStore {
 
     async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
         self.call("reading routes", async |db| {
-            let statement = format!(
-                "SELECT {} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?",
-                row_columns(db)
-            );
+            let statement = page_statement(db);
             let judge = db
                 .conn
                 .exec_fold(statement, (after, rows_max), Judge::new(), take)
                 .await?;
             Ok(judge.into_rows())
+        })
+        .await
+    }
+
+    async fn each_after(
+        &mut self,
+        after: u64,
+        rows_max: u32,
+        take: &mut impl FnMut(RouteRecord),
+    ) -> Result<PageRead, StoreError> {
+        self.call("reading routes", async |db| {
+            let statement = page_statement(db);
+            let mut judge = Judge::new();
+            let mut page = db.conn.exec_iter(statement, (after, rows_max)).await?;
+            while let Some(row) = page.next().await.map_err(|error| not_again(error.into()))? {
+                if let Some(record) = judge.judge(&raw(&row)) {
+                    take(record);
+                }
+            }
+            Ok(judge.into_page())
         })
         .await
     }
@@ -190,6 +212,28 @@ async fn read_modules(db: &mut Connection, modules: &[ModuleId], judge: Judge) -
     Ok(db.conn.exec_fold(statement, keys, judge, take).await?)
 }
 
+/// Reads the whole table and keeps the rows of some modules, by number: where there is no index by module, a second
+/// statement with a list of them would cost a second pass.
+async fn sift_modules(
+    db: &mut Connection,
+    modules: &[ModuleId],
+    mut judge: Judge,
+) -> Result<Judge, CallError> {
+    let statement = format!("SELECT {} FROM RouteData ORDER BY id", row_columns(db));
+    let mut rows = db.conn.exec_iter(statement, ()).await?;
+    while let Some(row) = rows.next().await? {
+        let row = raw(&row);
+        let key = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+        let module = key(row.modid)
+            .zip(key(row.cmdid))
+            .map(|(modid, cmdid)| ModuleId::new(modid, cmdid));
+        if module.is_some_and(|module| modules.binary_search(&module).is_ok()) {
+            judge.take(&row);
+        }
+    }
+    Ok(judge)
+}
+
 /// Rows of so many modules: ranges of the index where there is one; else one pass over the table, in which a list of
 /// single numbers is searched by halves and sorts out most rows before pairs are compared.
 fn condition(db: &Connection, modules: usize) -> String {
@@ -210,9 +254,29 @@ fn row_columns(db: &Connection) -> &'static str {
     }
 }
 
+fn page_statement(db: &Connection) -> String {
+    format!(
+        "SELECT {} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?",
+        row_columns(db)
+    )
+}
+
+/// Rows that were given away cannot be taken back, so the same call may not give them again.
+fn not_again(error: CallError) -> CallError {
+    match error {
+        CallError::Again(text) => CallError::Away(text),
+        other => other,
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the driver hands the row over")]
 fn take(mut judge: Judge, row: Row) -> Judge {
-    judge.take(&RawRow {
+    judge.take(&raw(&row));
+    judge
+}
+
+fn raw(row: &Row) -> RawRow<'_> {
+    RawRow {
         id: integer(row.as_ref(0))
             .and_then(|id| u64::try_from(id).ok())
             .unwrap_or(0),
@@ -225,8 +289,7 @@ fn take(mut judge: Judge, row: Row) -> Judge {
         zone: row.as_ref(6).map_or(Some(""), text),
         state: row.as_ref(7).map_or(Some("serving"), text),
         serverip6: row.as_ref(8).and_then(bytes).unwrap_or_default(),
-    });
-    judge
+    }
 }
 
 /// The address of a column that may be signed.

@@ -3,7 +3,7 @@
 use super::{SqliteStore, bound, edit, unix_now_s, unsigned};
 use crate::error::StoreError;
 use crate::judge::{Judge, RawRow};
-use crate::routes::{ChangeRow, EditDone, Observation, RouteStore, Rows};
+use crate::routes::{ChangeRow, EditDone, Observation, PageRead, RouteRecord, RouteStore, Rows};
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
 use rusqlite::types::ValueRef;
@@ -45,8 +45,23 @@ impl RouteStore for SqliteStore {
 
     async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
         let mut judge = Judge::new();
-        read_page(&self.connection, after, rows_max, &mut judge)?;
+        read_page(&self.connection, after, rows_max, |raw| judge.take(raw))?;
         Ok(judge.into_rows())
+    }
+
+    async fn each_after(
+        &mut self,
+        after: u64,
+        rows_max: u32,
+        take: &mut impl FnMut(RouteRecord),
+    ) -> Result<PageRead, StoreError> {
+        let mut judge = Judge::new();
+        read_page(&self.connection, after, rows_max, |raw| {
+            if let Some(record) = judge.judge(raw) {
+                take(record);
+            }
+        })?;
+        Ok(judge.into_page())
     }
 
     async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
@@ -134,14 +149,19 @@ fn read_module(connection: &Connection, module: ModuleId, judge: &mut Judge) -> 
     Ok(())
 }
 
-fn read_page(connection: &Connection, after: u64, rows_max: u32, judge: &mut Judge) -> rusqlite::Result<()> {
+fn read_page(
+    connection: &Connection,
+    after: u64,
+    rows_max: u32,
+    mut take: impl FnMut(&RawRow<'_>),
+) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "SELECT id, modid, cmdid, serverip, serverport, weight, zone, state, serverip6 FROM RouteData
          WHERE id > ?1 ORDER BY id LIMIT ?2",
     )?;
     let mut found = statement.query(params![bound(after), rows_max])?;
     while let Some(row) = found.next()? {
-        judge.take(&raw(row)?);
+        take(&raw(row)?);
     }
     Ok(())
 }

@@ -96,6 +96,33 @@ fn unmigrated_database_is_served_with_what_it_has() {
 }
 
 #[test]
+fn many_modules_of_an_unmigrated_database_are_read_as_few_are() {
+    crate::block_on(async {
+        let url = old_database().await;
+        let rows: Vec<String> = (0..900)
+            .map(|row| format!("({}, {}, {}, 80)", row % 3, row % 300, 0x0a00_0001 + row))
+            .collect();
+        let insert = format!(
+            "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES {}, (1, 1, 0, 80), (1, 1, 167772161, 70000)",
+            rows.join(", ")
+        );
+        run(&url, &insert).await;
+        let mut store = open(&url).await.expect("it opens");
+        let modules: Vec<ModuleId> = (0..299).map(|cmdid| ModuleId::new(cmdid % 3, cmdid)).collect();
+        let all = store.rows_of(&modules).await.expect("rows");
+        assert_eq!((all.good.len(), all.bad.len()), (897, 2));
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for few in modules.chunks(100) {
+            let some = store.rows_of(few).await.expect("rows");
+            good.extend(some.good);
+            bad.extend(some.bad);
+        }
+        good.sort_by_key(|row| row.id);
+        assert_eq!((all.good, all.bad), (good, bad));
+    });
+}
+
+#[test]
 fn columns_with_a_sign_hold_the_same_addresses_and_what_they_cannot_hold_keeps_nobody_waiting() {
     crate::block_on(async {
         let mut store = open(&old_database().await).await.expect("it opens");

@@ -238,6 +238,27 @@ pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
         .chain(page.bad.iter().map(|bad| bad.id))
         .collect();
     assert_eq!((ids.len(), ids.last().copied()), (13, page.last_id));
+    // Row by row each is judged by itself: the second of a node is given too.
+    let mut given = Vec::new();
+    let read = store
+        .each_after(0, 100, &mut |row| given.push(row))
+        .await
+        .expect("page");
+    assert_eq!((&given[0], &given[2..]), (&page.good[0], &page.good[1..]));
+    assert_eq!(
+        (given[1].id, given[1].node, given[1].weight),
+        (page.bad[0].id, v4(1), 50)
+    );
+    assert_eq!((&read.bad[..], read.last_id), (&page.bad[1..], page.last_id));
+    let read = store
+        .each_after(given[0].id, 3, &mut |row| given.push(row))
+        .await
+        .expect("page");
+    assert_eq!(
+        (given.len(), read.bad.len(), read.last_id),
+        (5, 2, Some(page.bad[2].id)),
+        "the second row, and two that are bad"
+    );
 }
 
 pub(crate) async fn change_rows_are_pruned_after_an_hour<P: Place>(place: P) {
