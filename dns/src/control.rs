@@ -257,8 +257,9 @@ impl Control {
         if !self.parts.config.prune_changes {
             return;
         }
+        let seen_long_ago = self.keeper.changes_seen_long_ago(now);
         let Some(store) = &mut self.store else { return };
-        match store.prune_changes().await {
+        match store.prune_changes(seen_long_ago).await {
             Ok(pruned) => self.parts.counts.control.changes_pruned.add(pruned),
             Err(error) => tracing::warn!(%error, "old change rows were not deleted; tried again in a minute"),
         }

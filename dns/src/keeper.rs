@@ -16,7 +16,7 @@ use lars_wire::admin::RouteEdit;
 use lars_wire::held::HeldRow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows of one page when everything is compared: some 20 ms, after which others have their turn.
 const PAGE_ROWS: u32 = 20_000;
@@ -110,6 +110,12 @@ impl Keeper {
     /// What is kept beside the catalog to find rows that nobody announced, in bytes.
     pub(crate) fn index_bytes(&self) -> u64 {
         self.publisher.index_bytes()
+    }
+
+    /// Change rows with an id up to this were seen an hour ago or longer, whatever time they tell. To be asked now and
+    /// then.
+    pub(crate) fn changes_seen_long_ago(&mut self, now: Instant) -> u64 {
+        self.tracker.seen_long_ago(now)
     }
 
     /// Rows that cannot be served, and one of them for people.

@@ -14,10 +14,14 @@ use hashbrown::HashSet;
 use lars_store::routes::{ChangeRow, Observation};
 use lars_wire::ModuleId;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// How far below the largest change row seen is looked for others: ids are given out before they commit, and
 /// clusters give them out in blocks.
 pub(crate) const LOOK_BACK: u64 = 10_000;
+
+/// How old a change row becomes.
+pub(crate) const CHANGES_KEPT: Duration = Duration::from_hours(1);
 
 /// What to read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(crate) struct Tracker {
     unexplained: Option<u64>,
     rows: u64,
     row_id_max: u64,
+    /// A moment, and the largest change row seen by then.
+    mark: Option<(Instant, u64)>,
 }
 
 impl Tracker {
@@ -73,6 +79,23 @@ impl Tracker {
     /// The number of rows as last seen.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Change rows with an id up to this were seen at least [`CHANGES_KEPT`] ago; 0 while none is known to be so old.
+    /// Asked now and then, it tells of each row within twice that time.
+    pub(crate) fn seen_long_ago(&mut self, now: Instant) -> u64 {
+        match self.mark {
+            // A table that was emptied gives its ids out again: what was seen of it is no age.
+            Some((_, largest)) if largest > self.change_id_max => self.mark = None,
+            Some((since, largest)) if now.duration_since(since) >= CHANGES_KEPT => {
+                self.mark = Some((now, self.change_id_max));
+                return largest;
+            }
+            Some(_) => return 0,
+            None => {}
+        }
+        self.mark = Some((now, self.change_id_max));
+        0
     }
 
     /// A look at the store: what has to be read again?
@@ -304,6 +327,28 @@ mod tests {
         tracker.lost();
         assert!(tracker.observed(&changed).everything);
         assert_eq!(tracker.observed(&changed), Reread::default());
+    }
+
+    #[test]
+    fn row_is_old_when_it_was_seen_an_hour_ago_and_not_when_ids_began_anew() {
+        let (start, minute) = (Instant::now(), Duration::from_mins(1));
+        let mut tracker = Tracker::new(&look(5, &[change(7, 1, 9_999)], 0, 0));
+        assert_eq!(tracker.seen_long_ago(start), 0);
+        tracker.observed(&look(5, &[change(8, 1, 9_999)], 0, 0));
+        assert_eq!(tracker.seen_long_ago(start + 59 * minute), 0);
+        assert_eq!(tracker.seen_long_ago(start + 60 * minute), 7);
+        assert_eq!(
+            tracker.seen_long_ago(start + 61 * minute),
+            0,
+            "the next hour has begun"
+        );
+        // The table was emptied, and the version says so twice.
+        for version in [6, 6, 7] {
+            tracker.observed(&look(version, &[], 0, 0));
+        }
+        tracker.observed(&look(7, &[change(1, 1, 7)], 0, 0));
+        assert_eq!(tracker.seen_long_ago(start + 120 * minute), 0);
+        assert_eq!(tracker.seen_long_ago(start + 180 * minute), 1);
     }
 
     #[test]

@@ -154,10 +154,10 @@ impl RouteStore for AnyStore {
         }
     }
 
-    async fn prune_changes(&mut self) -> Result<u64, StoreError> {
+    async fn prune_changes(&mut self, seen_long_ago: u64) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(store) => store.prune_changes().await,
-            Self::Mysql(store) => store.prune_changes().await,
+            Self::Sqlite(store) => store.prune_changes(seen_long_ago).await,
+            Self::Mysql(store) => store.prune_changes(seen_long_ago).await,
         }
     }
 }

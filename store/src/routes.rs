@@ -121,8 +121,9 @@ pub trait RouteStore {
     /// its module more than `NODES_MAX` rows, is [`StoreError::Refused`].
     fn edit(&mut self, edits: &[RouteEdit]) -> impl Future<Output = Result<EditDone, StoreError>>;
 
-    /// Deletes change rows older than an hour, by the version in them; returns how many.
-    fn prune_changes(&mut self) -> impl Future<Output = Result<u64, StoreError>>;
+    /// Deletes change rows older than an hour, by the version in them; returns how many. A version that lies in the
+    /// future is no age (a writer's clock was wrong): such a row is deleted if its id is at most `seen_long_ago`.
+    fn prune_changes(&mut self, seen_long_ago: u64) -> impl Future<Output = Result<u64, StoreError>>;
 }
 
 /// A put must make a row that can be served.

@@ -135,7 +135,7 @@ impl RouteStore for Memory {
         })
     }
 
-    async fn prune_changes(&mut self) -> Result<u64, StoreError> {
+    async fn prune_changes(&mut self, _seen_long_ago: u64) -> Result<u64, StoreError> {
         self.call()?;
         Ok(std::mem::take(&mut self.changes).len() as u64)
     }

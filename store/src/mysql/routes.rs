@@ -116,11 +116,15 @@ impl RouteStore for MysqlStore {
         .await
     }
 
-    async fn prune_changes(&mut self) -> Result<u64, StoreError> {
-        let oldest = unix_now_s().saturating_sub(CHANGES_KEPT_S);
+    async fn prune_changes(&mut self, seen_long_ago: u64) -> Result<u64, StoreError> {
+        let now_s = unix_now_s();
+        let oldest = now_s.saturating_sub(CHANGES_KEPT_S);
         self.call("pruning changes", async |db| {
             db.conn
-                .exec_drop("DELETE FROM RouteChange WHERE version < ?", (oldest,))
+                .exec_drop(
+                    "DELETE FROM RouteChange WHERE version < ? OR (version > ? AND id <= ?)",
+                    (oldest, now_s, seen_long_ago),
+                )
                 .await?;
             Ok(db.conn.affected_rows())
         })

@@ -72,12 +72,15 @@ impl RouteStore for SqliteStore {
         Ok(done)
     }
 
-    async fn prune_changes(&mut self) -> Result<u64, StoreError> {
-        let oldest = bound(unix_now_s().saturating_sub(CHANGES_KEPT_S));
+    async fn prune_changes(&mut self, seen_long_ago: u64) -> Result<u64, StoreError> {
+        let now_s = unix_now_s();
         let pruned = self
             .connection
-            .prepare_cached("DELETE FROM RouteChange WHERE version < ?1")
-            .and_then(|mut statement| statement.execute([oldest]))?;
+            .prepare_cached("DELETE FROM RouteChange WHERE version < ?1 OR (version > ?2 AND id <= ?3)")
+            .and_then(|mut statement| {
+                let oldest = now_s.saturating_sub(CHANGES_KEPT_S);
+                statement.execute([bound(oldest), bound(now_s), bound(seen_long_ago)])
+            })?;
         Ok(pruned as u64)
     }
 }

@@ -263,16 +263,29 @@ pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
 
 pub(crate) async fn change_rows_are_pruned_after_an_hour<P: Place>(place: P) {
     let now = unix_now_s();
-    for (module, version) in [(1, now - 3_700), (2, now - 3_500), (3, now)] {
+    for (module, version) in [
+        (1, now - 3_700),
+        (2, now - 3_500),
+        (3, now),
+        (4, now + 90_000),
+        (5, now + 90_000),
+    ] {
         let sql = format!("INSERT INTO RouteChange (modid, cmdid, version) VALUES ({module}, 0, {version})");
         place.foreign(&sql).await;
     }
     let mut store = place.open().await;
-    assert_eq!(store.prune_changes().await.expect("prune"), 1);
+    assert_eq!(store.prune_changes(0).await.expect("prune"), 1);
     let left = store.observe(0).await.expect("observe").changes;
     assert_eq!(
         left.iter().map(|row| row.module.modid).collect::<Vec<_>>(),
-        [2, 3]
+        [2, 3, 4, 5]
     );
-    assert_eq!(store.prune_changes().await.expect("prune"), 0);
+    assert_eq!(store.prune_changes(0).await.expect("prune"), 0);
+    // Of versions in the future only what was seen long ago is old.
+    assert_eq!(store.prune_changes(left[2].id).await.expect("prune"), 1);
+    let left = store.observe(0).await.expect("observe").changes;
+    assert_eq!(
+        left.iter().map(|row| row.module.modid).collect::<Vec<_>>(),
+        [2, 3, 5]
+    );
 }
