@@ -1,7 +1,8 @@
 //! A running agent: how its threads are put together, and how it stops without losing a count.
 
 use crate::address::caller_ip;
-use crate::config::{AgentConfig, core_socket};
+use crate::callers::{Callers, CallersParts};
+use crate::config::{AgentConfig, board_socket, core_socket};
 use crate::control::{self, ControlParts};
 use crate::core::{Core, CoreParts, Owner};
 use crate::disk;
@@ -30,6 +31,8 @@ const NOT_FOUND_MEMORY: Duration = Duration::from_secs(1);
 
 /// A running agent. Dropping it stops it without the last flush; [`Agent::stop`] is the good end.
 pub struct Agent {
+    /// Ends first: what it drained is to be flushed. None where the board is not handed out.
+    callers: Option<Callers>,
     cores: Cores,
     control: Option<JoinHandle<()>>,
     stop: Arc<Notify>,
@@ -92,6 +95,7 @@ impl Agent {
                 status: status.clone(),
                 incarnation: random.incarnation,
                 flush_interval: Duration::from_millis(u64::from(config.flush_interval_ms)),
+                board: config.rings_max > 0,
             })
         };
         let handlers: Vec<Core> = (0..).zip(owners).map(core).collect();
@@ -117,6 +121,14 @@ impl Agent {
             counts: status.stats.control(),
             seed: seats.seed(2_000),
         };
+        let callers = CallersParts {
+            path: board_socket(&config.socket),
+            board: board.clone(),
+            mailers: plan.mailers(),
+            incarnation: random.incarnation,
+            rings_max: config.rings_max,
+            counts: status.stats.callers(),
+        };
         let kind = plan.io().kind;
         let cores = plan
             .start(handlers)
@@ -124,7 +136,12 @@ impl Agent {
         status.io.store(Arc::new(cores.io().clone()));
         let control = lars_pool::control::spawn("agent-control", kind, move || control::run(parts))
             .map_err(system("the agent's control thread does not start"))?;
+        let callers = (config.rings_max > 0)
+            .then(|| Callers::start(callers))
+            .transpose()
+            .map_err(system("the board cannot be handed out"))?;
         Ok(Self {
+            callers,
             cores,
             control: Some(control),
             stop,
@@ -170,6 +187,7 @@ impl Agent {
     /// Stops within 1.5 s: no more reports are taken, the last counts go to report (for at most 1 s), what it does not
     /// take goes to disk with the routes; picks are answered until then.
     pub fn stop(mut self) {
+        drop(self.callers.take());
         self.stop.notify_one();
         let control = self.control.take();
         if control.is_some_and(|control| control.join().is_err()) {

@@ -46,6 +46,9 @@ pub struct AgentConfig {
     /// Modules held at a time, shared out evenly over the cores; more are answered as failed. The board reserves
     /// address space for them, not memory. 64 to 1,048,576, default 65,536.
     pub modules_max: u32,
+    /// Call rings taken from callers at a time: one for each of their threads that pick from the board. Their memory is
+    /// the callers'. More report over the socket; 0 hands out no board. 0 to 32,768, default 1,024.
+    pub rings_max: u32,
     /// How long a module is kept, in seconds, after it was last asked for. 10 to 86,400, default 600.
     pub module_idle_s: u32,
     /// How often counts go to report, in milliseconds. 10 to 60,000, default 1,000.
@@ -73,6 +76,7 @@ impl Default for AgentConfig {
             spool_bytes_max: 256_000_000,
             caller_ip: None,
             modules_max: 65_536,
+            rings_max: 1_024,
             module_idle_s: 600,
             flush_interval_ms: 1_000,
             digest_interval_s: 30,
@@ -87,10 +91,10 @@ impl AgentConfig {
         if self.socket.as_os_str().is_empty() {
             return Err("socket is empty: give the path of a Unix socket".to_owned());
         }
-        let longest = core_socket(&self.socket, CORES_MAX).as_os_str().len();
+        let longest = board_socket(&self.socket).as_os_str().len();
         if longest > SOCKET_BYTES_MAX {
             return Err(format!(
-                "socket is {} bytes too long: a Unix socket's path has at most {SOCKET_BYTES_MAX}, the core's number \
+                "socket is {} bytes too long: a Unix socket's path has at most {SOCKET_BYTES_MAX}, what is put \
                  behind it included; choose a shorter path",
                 longest - SOCKET_BYTES_MAX
             ));
@@ -122,6 +126,7 @@ impl AgentConfig {
             ("cores", u32::from(self.cores), 0, u32::from(CORES_MAX)),
             ("connections_max", self.connections_max, 1, 1_000_000),
             ("modules_max", self.modules_max, 64, 1_048_576),
+            ("rings_max", self.rings_max, 0, 32_768),
             ("module_idle_s", self.module_idle_s, 10, 86_400),
             ("flush_interval_ms", self.flush_interval_ms, 10, 60_000),
             ("digest_interval_s", self.digest_interval_s, 1, 3_600),
@@ -172,6 +177,16 @@ const CORES_MAX: u16 = 64;
 /// Bytes of a Unix socket's path at most (unix(7): 108 with the zero behind it).
 const SOCKET_BYTES_MAX: usize = 107;
 
+// What is put behind the path for the board is the longest.
+const _: () = assert!(CORES_MAX < 1_000);
+
+/// The socket beside it where callers come for the board.
+pub fn board_socket(socket: &Path) -> PathBuf {
+    let mut path = OsString::from(socket);
+    path.push(".board");
+    path.into()
+}
+
 /// The socket of core `core` beside the shared one.
 pub fn core_socket(socket: &Path, core: u16) -> PathBuf {
     let mut path = OsString::from(socket);
@@ -207,7 +222,7 @@ mod tests {
         assert!(wrong(|config| config.spool_path = PathBuf::new()).contains("spool_path"));
         assert!(wrong(|config| config.socket = PathBuf::new()).contains("socket"));
         assert!(
-            wrong(|config| config.socket = "s".repeat(105).into()).contains("socket is 1 bytes too long")
+            wrong(|config| config.socket = "s".repeat(102).into()).contains("socket is 1 bytes too long")
         );
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct CoreParts {
     pub incarnation: [u8; 16],
     /// How often counts go to report.
     pub flush_interval: Duration,
+    /// Whether the board is handed out: then the callers' thread posts reports too.
+    pub board: bool,
 }
 
 /// One core of the agent.
@@ -70,6 +72,7 @@ pub(crate) struct Core {
     incarnation: [u8; 16],
     bad_log: Seldom,
     flush_interval: Duration,
+    board: bool,
     next_flush: Option<Instant>,
     next_beat: Option<Instant>,
     next_used: Option<Instant>,
@@ -84,12 +87,18 @@ impl Core {
             owner: parts.owner,
             sessions: ByConnection::default(),
             unread: Vec::new(),
-            desk: Desk::new(parts.me, parts.cores, parts.memos),
+            desk: Desk::new(
+                parts.me,
+                parts.cores,
+                parts.cores.saturating_sub(1) + u16::from(parts.board),
+                parts.memos,
+            ),
             counts: parts.counts,
             status: parts.status,
             incarnation: parts.incarnation,
             bad_log: Seldom::new(),
             flush_interval: parts.flush_interval,
+            board: parts.board,
             next_flush: None,
             next_beat: None,
             next_used: None,
@@ -201,6 +210,12 @@ impl Handler for Core {
             Mail::Reports(reports) => {
                 self.owner.report(now, &reports);
                 self.desk.give_back(reports);
+            }
+            Mail::Calls(runs) => {
+                for run in &runs {
+                    self.counts.reports(run.outcome, run.calls);
+                }
+                self.owner.ended(now, &runs);
             }
             Mail::Used(modules) => self.owner.used(now, &modules),
             Mail::Learn(news, confirm) => self.owner.learn(now, &news, Some(confirm)),

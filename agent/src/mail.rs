@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lars_pool::{ConnectionId, CoreIndex};
-use lars_shard::RouteNews;
+use lars_shard::{CallRun, RouteNews};
 use lars_wire::ModuleId;
 use lars_wire::caller::{Report, Status};
 use lars_wire::directory::PushAck;
@@ -88,13 +88,15 @@ pub(crate) enum Mail {
     Answered(Box<Answered>),
     /// Reports of modules that this core owns.
     Reports(Vec<Report>),
+    /// Calls of modules that this core owns, as rings told.
+    Calls(Vec<CallRun>),
     /// Modules of this core that another core's callers picked from.
     Used(Vec<ModuleId>),
     /// A route from dns.
     Learn(RouteNews, Confirm),
     /// The agent stops: take no more reports, and give all counts once every core has said [`Mail::Drained`].
     Drain,
-    /// A core has posted its last report.
+    /// A core, or the callers' thread, has posted its last report.
     Drained,
 }
 

@@ -44,7 +44,12 @@ impl CoreCounts {
 
     /// Counts a report that was taken.
     pub(crate) fn report(&self, outcome: Outcome) {
-        self.reports[usize::from(u8::from(outcome))].add(1);
+        self.reports(outcome, 1);
+    }
+
+    /// Counts reports that were taken.
+    pub(crate) fn reports(&self, outcome: Outcome, calls: u32) {
+        self.reports[usize::from(u8::from(outcome))].add(u64::from(calls));
     }
 }
 
@@ -68,10 +73,25 @@ pub(crate) struct ControlCounts {
     pub mail_held: Count,
 }
 
+/// The counts of the thread that hands out the board.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct CallerCounts {
+    /// Callers that have the board, now.
+    pub callers: Count,
+    /// Rings that are drained, now.
+    pub rings: Count,
+    /// Records drained from rings so far.
+    pub ring_records: Count,
+    /// Rings not taken, or given up, for what stood in them.
+    pub rings_broken: Count,
+}
+
 #[derive(Debug)]
 struct Counts {
     cores: Vec<Arc<CoreCounts>>,
     control: Arc<ControlCounts>,
+    callers: Arc<CallerCounts>,
     links: Arc<Links>,
     spool: Arc<SpoolState>,
     pool: Arc<[CoreStats]>,
@@ -90,6 +110,7 @@ impl AgentStats {
             counts: Arc::new(Counts {
                 cores: pool.iter().map(|_| Arc::default()).collect(),
                 control: Arc::default(),
+                callers: Arc::default(),
                 links,
                 spool,
                 pool,
@@ -105,6 +126,26 @@ impl AgentStats {
     /// The counts that the control thread writes.
     pub(crate) fn control(&self) -> Arc<ControlCounts> {
         Arc::clone(&self.counts.control)
+    }
+
+    /// The counts that the thread that hands out the board writes.
+    pub(crate) fn callers(&self) -> Arc<CallerCounts> {
+        Arc::clone(&self.counts.callers)
+    }
+
+    /// Rings of callers that are drained now.
+    pub fn rings(&self) -> u64 {
+        self.counts.callers.rings.get()
+    }
+
+    /// Rings not taken, or given up, for what stood in them.
+    pub fn rings_broken(&self) -> u64 {
+        self.counts.callers.rings_broken.get()
+    }
+
+    /// Records drained from rings so far.
+    pub fn ring_records(&self) -> u64 {
+        self.counts.callers.ring_records.get()
     }
 
     fn sum(&self, count: impl Fn(&CoreCounts) -> &Count) -> u64 {
@@ -159,6 +200,7 @@ impl AgentStats {
         [
             ("modules", self.modules()),
             ("connections", self.connections()),
+            ("rings", self.rings()),
             ("picks", picks),
             ("reports", reports),
             ("waiting", self.sum(|core| &core.waiting)),

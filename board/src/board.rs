@@ -1,11 +1,14 @@
 //! The board as a whole: its size, its memory, and the halves that work on it.
 
 use crate::calls::Calls;
-use crate::clock::BeatClock;
+use crate::choice::Token;
+use crate::clock::{BeatClock, monotonic_ns};
+use crate::entry::NodeSlot;
 use crate::layout::Layout;
 use crate::reader::BoardReader;
 use crate::words::{Ordering, Words};
 use crate::writer::BoardWriter;
+use lars_wire::ModuleId;
 use lars_wire::bounds::NODES_MAX;
 use std::time::{Duration, Instant};
 
@@ -34,6 +37,9 @@ pub enum BoardError {
         /// As asked for.
         shards: u16,
     },
+    /// What another process has passed is no board, or one of another version.
+    #[error("this is no board that is known here: {0}; update the older of agent and caller")]
+    Foreign(&'static str),
     /// A route is larger than any that dns hands out: a bug of ours.
     #[error("a module of {0} nodes: {max} is the most", max = NODES_MAX)]
     Nodes(usize),
@@ -76,6 +82,51 @@ impl Board {
             .map(|shard| BoardWriter::new(words.clone(), layout, shard, clock, calls.clone()))
             .collect();
         Ok((Self { words, layout, calls }, writers))
+    }
+
+    /// A board that another process has passed; to be read alone. Refused where the file could not be read safely, or
+    /// its first words are not those of a board as it is known here.
+    #[cfg(not(any(loom, miri)))]
+    pub fn open(file: std::os::fd::OwnedFd) -> Result<Self, BoardError> {
+        let words = Words::open(file, crate::memfd::Purpose::Board, Layout::largest().words())?;
+        let header = std::array::from_fn(|place| words.load(place, Ordering::Acquire).unwrap_or(0));
+        let layout = Layout::from_header(header)?;
+        if layout.words() != words.len() {
+            return Err(BoardError::Foreign("its file has another size than it says"));
+        }
+        let calls = Calls::new(&layout)?;
+        Ok(Self { words, layout, calls })
+    }
+
+    /// For how long the quietest owner has not beaten; zero while none has beaten yet.
+    pub fn silence(&self) -> Duration {
+        let now = monotonic_ns();
+        let beats = (0..self.layout.shards())
+            .filter_map(|shard| self.words.load(Layout::beat(shard), Ordering::Acquire));
+        let oldest = beats.filter(|&beat| beat != 0).min().unwrap_or(now);
+        Duration::from_nanos(now.saturating_sub(oldest))
+    }
+
+    /// A call ended whose pick gave this token; see [`BoardReader::finish`], to which this is the same from anywhere.
+    #[inline]
+    pub fn finish(&self, module: ModuleId, token: u64) {
+        let token = Token(token);
+        if let Some(begun) = token.begun() {
+            self.calls
+                .finish(module.shard(self.layout.shards()), token.slot(), begun);
+        }
+    }
+
+    /// Lets calls that are never reported grow old, in a process that has readers and no writer: to be called every
+    /// second or more often.
+    #[cfg(not(any(loom, miri)))]
+    pub fn advance(&self) {
+        self.calls.advance(monotonic_ns());
+    }
+
+    /// A probe that the agent granted: the next pick of the module takes it, in whichever thread.
+    pub fn grant(&self, shard: u16, module_slot: u32, node: NodeSlot, place: u16) {
+        self.calls.grant(shard, module_slot, Some((node, place)));
     }
 
     /// A reader with its own rotation, started at random from `seed`. Readers of one board count calls in flight

@@ -147,6 +147,32 @@ impl Layout {
         ]
     }
 
+    /// The layout that a board's first words speak of.
+    pub(crate) fn from_header(header: [u64; 5]) -> Result<Self, BoardError> {
+        let [magic, format, modules_max, shards, words] = header;
+        if magic != MAGIC {
+            return Err(BoardError::Foreign("it starts with other words"));
+        }
+        if format != FORMAT {
+            return Err(BoardError::Foreign("its format is another one"));
+        }
+        let config = BoardConfig {
+            modules_max: u32::try_from(modules_max).unwrap_or(u32::MAX),
+            shards: u16::try_from(shards).unwrap_or(u16::MAX),
+        };
+        let layout = Self::new(config)?;
+        if layout.words() as u64 != words {
+            return Err(BoardError::Foreign("it is of another size than its modules need"));
+        }
+        Ok(layout)
+    }
+
+    /// The layout of the largest board that may be.
+    pub(crate) fn largest() -> Self {
+        let (modules_max, shards) = (BOARD_MODULES_MAX, BOARD_SHARDS_MAX);
+        Self::new(BoardConfig { modules_max, shards }).expect("the bounds are within the bounds")
+    }
+
     /// Shards of the board.
     pub(crate) fn shards(&self) -> u16 {
         self.shards

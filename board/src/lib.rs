@@ -9,20 +9,29 @@
 //! A module's nodes are a list that is never changed once it is published; one atomic word, the head, says which list
 //! it is, and a new list is published by replacing the head. Readers check the head again after reading. No reader
 //! ever waits for a writer, no writer for a reader, and a writer that dies at any moment leaves nothing torn.
+//!
+//! What callers need to use a board from their own process stands here too, since it needs unsafe code: the rings in
+//! which their reports come back ([`RingWriter`], [`RingDrain`]), the socket over which board and rings change hands
+//! ([`Packets`]), a cheap clock ([`Stopwatch`]), and a word that tells a child process ([`ForkWord`]).
 
 mod board;
 mod calls;
 mod choice;
 mod clock;
 mod entry;
+#[cfg(not(any(loom, miri)))]
+mod fork;
 mod index;
 mod layout;
 mod list;
 #[cfg(not(any(loom, miri)))]
 mod memfd;
+#[cfg(not(any(loom, miri)))]
+mod packets;
 mod reader;
 mod ring;
 mod space;
+mod stopwatch;
 mod sweep;
 mod table;
 mod turns;
@@ -32,9 +41,14 @@ mod writer;
 pub use board::{Board, BoardConfig, BoardError};
 pub use choice::{Choice, Picked, Token};
 pub use entry::{Entry, EntryNode, Hot, NodeSlot, Retries, Rule};
+#[cfg(not(any(loom, miri)))]
+pub use fork::ForkWord;
 pub use layout::{BOARD_MODULES_MAX, BOARD_SHARDS_MAX};
+#[cfg(not(any(loom, miri)))]
+pub use packets::{Packet, PacketListener, Packets, wait};
 pub use reader::BoardReader;
 pub use ring::{
     CALLS_MAX, CallRecord, RING_RECORDS, RING_RECORDS_DEFAULT, Reported, RingBroken, RingDrain, RingWriter,
 };
+pub use stopwatch::{Moment, Stopwatch};
 pub use writer::BoardWriter;

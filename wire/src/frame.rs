@@ -12,7 +12,7 @@ pub const VERSION: u8 = 1;
 
 byte_enum! {
     /// What a frame carries. Numbers are grouped by conversation and never reused; 80 to 95 are kept for events,
-    /// 96 to 111 for handing over the board, 112 to 119 for drain, 120 to 127 for leases.
+    /// 99 to 111 for handing over the board, 112 to 119 for drain, 120 to 127 for leases.
     pub enum Kind {
         /// [`crate::caller::Hello`]
         Hello = 1,
@@ -90,6 +90,12 @@ byte_enum! {
         AcceptHeld = 76,
         /// [`crate::held::HeldAccepted`]
         HeldAccepted = 77,
+        /// [`crate::ring::RingOffer`]
+        RingOffer = 96,
+        /// [`crate::ring::RingTaken`]
+        RingTaken = 97,
+        /// [`crate::ring::RingHalfFull`]
+        RingHalfFull = 98,
     }
 }
 

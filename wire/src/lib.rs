@@ -19,6 +19,7 @@ mod module;
 pub mod names;
 mod node;
 pub mod record;
+pub mod ring;
 pub mod route;
 pub mod session;
 

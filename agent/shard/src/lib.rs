@@ -18,5 +18,5 @@ pub mod trust;
 pub use book::{Noted, RouteBook, RouteNews};
 pub use outbox::TallyOutbox;
 pub use policy::{Policy, PolicyConfig, PolicyName, Preset};
-pub use shard::{Command, Shard, ShardConfig, ShardCounts};
+pub use shard::{CallRun, Command, Shard, ShardConfig, ShardCounts};
 pub use spool::{Spool, SpoolConfig};

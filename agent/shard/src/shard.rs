@@ -6,6 +6,7 @@ mod ledger;
 mod modules;
 mod node;
 mod policies;
+mod run;
 mod slots;
 mod timers;
 mod timing;
@@ -13,18 +14,19 @@ mod timing;
 use crate::book::RouteNews;
 use crate::policy::PolicyConfig;
 use known::Known;
-use lars_board::{EntryNode, Hot, NodeSlot, Rule, Token};
-use lars_wire::caller::{Explanation, Report, Status};
+use lars_board::{EntryNode, Hot, NodeSlot, Rule};
+use lars_wire::caller::{Explanation, Status};
 use lars_wire::record::Tally;
 use lars_wire::{ModuleId, Route};
-use ledger::{Ledger, Standing};
+use ledger::Ledger;
 use modules::{Module, Modules, State};
 use policies::Policies;
+pub use run::CallRun;
 use slots::Slots;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timers::{Timer, Timers, arm};
+use timers::{Timer, Timers};
 
 /// What a shard is told once.
 #[derive(Clone, Debug)]
@@ -159,43 +161,6 @@ impl Shard {
             Some(State::NotFound { .. }) if found => self.publish_first(now, news, commands),
             None | Some(State::NotFound { .. }) => {}
         }
-    }
-
-    /// A call ended. Counted exactly, whether its node is in a route held here or not.
-    pub fn report(&mut self, now: Instant, report: &Report, commands: &mut Vec<Command>) {
-        if !report.node.is_callable() {
-            return self.ledger.refuse();
-        }
-        let module = report.module;
-        let hint = self.slots.place(Token(report.token).slot());
-        let Some((known, place)) = self.modules.known_mut(module).and_then(|known| {
-            let place = known.find(report.node, hint)?;
-            Some((known, place))
-        }) else {
-            let window = self.policies.of(module).status_window();
-            return self.ledger.count_stray(&mut self.timers, now, report, window);
-        };
-        let policy = self.policies.at(known.policy);
-        let node = &mut known.nodes[place];
-        let before = node.view();
-        node.mind.record(policy, now, report.outcome, report.latency_us);
-        let standing = Standing {
-            overloaded: node.mind.is_overloaded(),
-            status_window: policy.status_window(),
-        };
-        self.ledger
-            .count(&mut self.timers, now, report, standing, &mut node.account);
-        let deadline = node.mind.deadline(policy);
-        arm(
-            &mut self.timers,
-            &mut node.armed,
-            deadline,
-            Timer::Node(module, node.addr),
-        );
-        if node.view() != before {
-            publish(known, module, commands);
-        }
-        self.sweep_timers();
     }
 
     /// Some reader picked from this module since it last said so.

@@ -37,13 +37,13 @@ pub(crate) struct Desk {
     memos: mpsc::Sender<Memo>,
     held: VecDeque<Memo>,
     drain: Drain,
-    /// Other cores that have not yet said that they drained.
+    /// Others that post reports here and have not yet said that they drained.
     undrained: u16,
 }
 
 impl Desk {
-    /// Empty trays.
-    pub(crate) fn new(me: CoreIndex, cores: u16, memos: mpsc::Sender<Memo>) -> Self {
+    /// Empty trays; so many others post reports here.
+    pub(crate) fn new(me: CoreIndex, cores: u16, posters: u16, memos: mpsc::Sender<Memo>) -> Self {
         Self {
             me,
             reports: vec![Vec::new(); usize::from(cores)],
@@ -51,7 +51,7 @@ impl Desk {
             memos,
             held: VecDeque::new(),
             drain: Drain::No,
-            undrained: cores.saturating_sub(1),
+            undrained: posters,
         }
     }
 
@@ -80,7 +80,7 @@ impl Desk {
         }
     }
 
-    /// Another core has posted its last report.
+    /// Another one has posted its last report.
     pub(crate) fn drained(&mut self) {
         self.undrained = self.undrained.saturating_sub(1);
     }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn memos_for_which_there_is_no_room_are_kept_in_their_order() {
         let (memos, mut control) = mpsc::channel(1);
-        let mut desk = Desk::new(CoreIndex(0), 2, memos);
+        let mut desk = Desk::new(CoreIndex(0), 2, 1, memos);
         let order = |cmdid| Order::Subscribe(ModuleId::new(1, cmdid));
         desk.tallies(vec![Tally::default()]);
         desk.orders(&mut vec![order(1)]);
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn last_counts_are_given_only_after_every_other_core_has_drained() {
         let (memos, _control) = mpsc::channel(1);
-        let mut desk = Desk::new(CoreIndex(0), 3, memos);
+        let mut desk = Desk::new(CoreIndex(0), 3, 2, memos);
         desk.drained();
         desk.drain();
         assert!(!desk.takes_reports());

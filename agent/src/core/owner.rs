@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use lars_board::{BoardError, BoardWriter, Entry, EntryNode, Hot};
 use lars_pool::Seldom;
-use lars_shard::{Command, RouteNews, Shard};
+use lars_shard::{CallRun, Command, RouteNews, Shard};
 use lars_wire::ModuleId;
 use lars_wire::caller::{Report, Status};
 use lars_wire::record::Tally;
@@ -87,6 +87,16 @@ impl Owner {
         for report in reports {
             self.shard.report(now, report, &mut self.commands);
             // A change is on the board before the next pick, also one in the same turn.
+            if !self.commands.is_empty() {
+                self.execute(now);
+            }
+        }
+    }
+
+    /// Calls ended, as rings told.
+    pub(crate) fn ended(&mut self, now: Instant, runs: &[CallRun]) {
+        for run in runs {
+            self.shard.ended(now, run, &mut self.commands);
             if !self.commands.is_empty() {
                 self.execute(now);
             }

@@ -94,7 +94,7 @@ impl Core {
             version: u16::from(VERSION),
             incarnation: self.incarnation,
             sockets: turn.cores(),
-            board: false,
+            board: self.board,
         };
         Self::reply(turn, connection, frame.header.sequence, &welcome);
         Ok(())

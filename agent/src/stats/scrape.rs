@@ -34,7 +34,7 @@ fn outcome_label(outcome: Outcome) -> &'static str {
 }
 
 impl AgentStats {
-    fn counters(&self) -> [Figure; 13] {
+    fn counters(&self) -> [Figure; 15] {
         let (control, spool) = (&self.counts.control, &self.counts.spool);
         let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
@@ -103,10 +103,20 @@ impl AgentStats {
                 "Calls on disk given up after three days.",
                 spool.expired_calls.get(),
             ),
+            (
+                "lars_agent_ring_records",
+                "Records drained from callers' rings.",
+                self.ring_records(),
+            ),
+            (
+                "lars_agent_rings_broken",
+                "Rings not taken or given up for what stood in them.",
+                self.rings_broken(),
+            ),
         ]
     }
 
-    fn gauges(&self) -> [Figure; 11] {
+    fn gauges(&self) -> [Figure; 13] {
         let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
             ("lars_agent_modules", "Modules held.", self.modules()),
@@ -114,6 +124,16 @@ impl AgentStats {
                 "lars_agent_connections",
                 "Connections of callers.",
                 self.connections(),
+            ),
+            (
+                "lars_agent_callers",
+                "Callers that pick from the board.",
+                self.counts.callers.callers.get(),
+            ),
+            (
+                "lars_agent_rings",
+                "Rings of callers that are drained.",
+                self.rings(),
             ),
             (
                 "lars_agent_waiting",

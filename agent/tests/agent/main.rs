@@ -11,5 +11,6 @@ mod many;
 mod picks;
 mod reports;
 mod restart;
+mod rings;
 mod routes;
 mod spool;

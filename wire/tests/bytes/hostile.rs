@@ -6,7 +6,7 @@ use crate::table::rows;
 use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES};
 use lars_wire::session::Session;
 use lars_wire::{CodecError, FrameError, Kind, Message, PREFACE, codec, frame};
-use lars_wire::{admin, caller, directory, held, names, record};
+use lars_wire::{admin, caller, directory, held, names, record, ring};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -65,6 +65,9 @@ pub(crate) fn decode(kind: Kind, body: &[u8]) -> Result<(), CodecError> {
         Kind::HeldRows => of::<held::HeldRows>(body),
         Kind::AcceptHeld => of::<held::AcceptHeld>(body),
         Kind::HeldAccepted => of::<held::HeldAccepted>(body),
+        Kind::RingOffer => of::<ring::RingOffer>(body),
+        Kind::RingTaken => of::<ring::RingTaken>(body),
+        Kind::RingHalfFull => of::<ring::RingHalfFull>(body),
     }
 }
 

@@ -18,6 +18,7 @@ use lars_wire::directory::{
 use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
 use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
 use lars_wire::record::{TallyAck, TallyBatch};
+use lars_wire::ring::{RingHalfFull, RingOffer, RingTaken};
 use lars_wire::{CodecError, Message, NodeAddr, codec, frame};
 use proptest::collection::vec;
 use proptest::option;
@@ -69,6 +70,13 @@ fn survives<M: Message + PartialEq + Debug>(strategy: impl Strategy<Value = M>) 
         );
         Ok(())
     });
+}
+
+#[test]
+fn rings() {
+    survives(any::<u32>().prop_map(|ring| RingOffer { ring }));
+    survives((any::<u32>(), any::<bool>()).prop_map(|(ring, taken)| RingTaken { ring, taken }));
+    survives(any::<u32>().prop_map(|ring| RingHalfFull { ring }));
 }
 
 #[test]

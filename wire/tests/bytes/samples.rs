@@ -15,6 +15,7 @@ use lars_wire::directory::{
 use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
 use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
 use lars_wire::record::{Tally, TallyAck, TallyBatch, Window};
+use lars_wire::ring::{RingHalfFull, RingOffer, RingTaken};
 use lars_wire::{Message, ModuleId, NodeAddr, NodeState, Route};
 use std::fmt::Debug;
 
@@ -44,6 +45,7 @@ pub(crate) fn each(to: &mut impl Visit) {
     each_of_operators(to);
     each_of_names(to);
     each_of_held(to);
+    each_of_the_rings(to);
 }
 
 fn greetings(to: &mut impl Visit) {
@@ -399,4 +401,11 @@ fn each_of_held(to: &mut impl Visit) {
         changed: 10,
     };
     to.visit("held_accepted", 23, &accepted);
+}
+
+fn each_of_the_rings(to: &mut impl Visit) {
+    to.visit("ring_offer", 19, &RingOffer { ring: 3 });
+    let taken = RingTaken { ring: 3, taken: true };
+    to.visit("ring_taken", 19, &taken);
+    to.visit("ring_half_full", 20, &RingHalfFull { ring: 3 });
 }

@@ -1,9 +1,10 @@
 //! Counts of calls that were not given out yet, one account for each module and node, whether the node is still in a
 //! route or not: what was reported is counted, whatever happened to the node since.
 
+use super::run::CallRun;
 use super::timers::{Timer, Timers};
 use hashbrown::HashMap;
-use lars_wire::caller::{Outcome, Report};
+use lars_wire::caller::Outcome;
 use lars_wire::record::{Tally, Window};
 use lars_wire::{ModuleId, NodeAddr};
 use std::time::{Duration, Instant};
@@ -44,41 +45,41 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Counts a call to a node of a route held here.
+    /// Counts calls to a node of a route held here.
     pub(crate) fn count(
         &mut self,
         timers: &mut Timers,
         now: Instant,
-        report: &Report,
+        run: &CallRun,
         standing: Standing,
         hint: &mut AccountHint,
     ) {
         let place = self
-            .find(report.module, report.node, *hint)
-            .unwrap_or_else(|| self.open(report.module, report.node, false));
+            .find(run.module, run.node, *hint)
+            .unwrap_or_else(|| self.open(run.module, run.node, false));
         *hint = place;
-        self.enter(timers, now, report, standing, place);
+        self.enter(timers, now, run, standing, place);
     }
 
-    /// Counts a call to a node that is in no route held here. One that would be the [`STRAYS_MAX`] + first of its
+    /// Counts calls to a node that is in no route held here. One that would be the [`STRAYS_MAX`] + first of its
     /// kind is refused and counted.
     pub(crate) fn count_stray(
         &mut self,
         timers: &mut Timers,
         now: Instant,
-        report: &Report,
+        run: &CallRun,
         status_window: Duration,
     ) {
-        let place = match self.find(report.module, report.node, NO_ACCOUNT) {
+        let place = match self.find(run.module, run.node, NO_ACCOUNT) {
             Some(place) => place,
-            None if self.strays < STRAYS_MAX => self.open(report.module, report.node, true),
+            None if self.strays < STRAYS_MAX => self.open(run.module, run.node, true),
             None => return self.refuse(),
         };
         let standing = Standing {
             overloaded: false,
             status_window,
         };
-        self.enter(timers, now, report, standing, place);
+        self.enter(timers, now, run, standing, place);
     }
 
     /// A report that names no node a call could be made to, or that there is no room for.
@@ -197,25 +198,25 @@ impl Ledger {
         }
     }
 
-    fn enter(&mut self, timers: &mut Timers, now: Instant, report: &Report, standing: Standing, place: u32) {
+    fn enter(&mut self, timers: &mut Timers, now: Instant, run: &CallRun, standing: Standing, place: u32) {
         self.touch(place);
         let account = &mut self.accounts[place as usize];
-        if is_full(&account.tally, report) {
+        if is_full(&account.tally, run) {
             self.full.push(account.tally);
             account.tally = fresh(&account.tally);
         }
         let tally = &mut account.tally;
-        match report.outcome {
+        match run.outcome {
             Outcome::Ok => {
-                tally.ok += 1;
-                tally.latency_sum_us += u64::from(report.latency_us);
-                tally.latency_max_us = tally.latency_max_us.max(report.latency_us);
+                tally.ok += run.calls;
+                tally.latency_sum_us = tally.latency_sum_us.saturating_add(run.latency_sum_us);
+                tally.latency_max_us = tally.latency_max_us.max(run.latency_max_us);
             }
-            Outcome::Failed => tally.failed += 1,
-            Outcome::TimedOut => tally.timed_out += 1,
+            Outcome::Failed => tally.failed += run.calls,
+            Outcome::TimedOut => tally.timed_out += run.calls,
             Outcome::Cancelled => {
                 // A call that the caller gave up opens no window: the window counts successes and failures alone.
-                tally.cancelled += 1;
+                tally.cancelled += run.calls;
                 tally.window.overloaded = standing.overloaded;
                 return;
             }
@@ -227,12 +228,12 @@ impl Ledger {
             timers.push(closes_at, Timer::Window(place));
         }
         let window = &mut tally.window;
-        let count = if report.outcome == Outcome::Ok {
+        let count = if run.outcome == Outcome::Ok {
             &mut window.succ
         } else {
             &mut window.err
         };
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(run.calls);
         window.overloaded = standing.overloaded;
     }
 }
@@ -256,14 +257,14 @@ fn fresh(tally: &Tally) -> Tally {
     }
 }
 
-/// Whether one more call of this outcome does not fit the tally.
-fn is_full(tally: &Tally, report: &Report) -> bool {
-    let count = match report.outcome {
+/// Whether the calls of this run do not fit the tally.
+fn is_full(tally: &Tally, run: &CallRun) -> bool {
+    let count = match run.outcome {
         Outcome::Ok => tally.ok,
         Outcome::Failed => tally.failed,
         Outcome::TimedOut => tally.timed_out,
         Outcome::Cancelled => tally.cancelled,
     };
     // The sum of latencies cannot overflow before the count does: (2^32 - 1)^2 < 2^64.
-    count == u32::MAX
+    count.checked_add(run.calls).is_none()
 }

@@ -1,0 +1,120 @@
+//! Calls that came folded: what the owner is told of callers that report in rings, and what a single report is, too.
+
+use super::ledger::Standing;
+use super::timers::{Timer, arm};
+use super::{Command, Shard, publish};
+use lars_board::Token;
+use lars_wire::caller::{Outcome, Report};
+use lars_wire::{ModuleId, NodeAddr};
+use std::time::Instant;
+
+/// Calls of one run that a node is judged by one after the other; those beyond would change nothing in what is thought
+/// of it, and are counted all the same. 8,192 such steps were measured at well below a tenth of a millisecond.
+const STEPS_MAX: u32 = 8_192;
+
+/// Calls to one node that ended alike, one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallRun {
+    /// The module.
+    pub module: ModuleId,
+    /// The node.
+    pub node: NodeAddr,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// Whether the picks were probes.
+    pub probe: bool,
+    /// How many, at least one.
+    pub calls: u32,
+    /// The sum of what they took, in microseconds.
+    pub latency_sum_us: u64,
+    /// What the longest took.
+    pub latency_max_us: u32,
+}
+
+impl CallRun {
+    /// Adds `next`, calls of the same module and node, where they ended like these; whether they did.
+    pub fn extend(&mut self, next: &Self) -> bool {
+        debug_assert_eq!((self.module, self.node), (next.module, next.node));
+        let alike = (self.outcome, self.probe) == (next.outcome, next.probe);
+        let Some(calls) = self.calls.checked_add(next.calls).filter(|_| alike) else {
+            return false;
+        };
+        self.calls = calls;
+        self.latency_sum_us = self.latency_sum_us.saturating_add(next.latency_sum_us);
+        self.latency_max_us = self.latency_max_us.max(next.latency_max_us);
+        true
+    }
+
+    /// What each took, on average.
+    fn latency_mean_us(&self) -> u32 {
+        u32::try_from(self.latency_sum_us / u64::from(self.calls.max(1))).unwrap_or(u32::MAX)
+    }
+}
+
+impl From<&Report> for CallRun {
+    fn from(report: &Report) -> Self {
+        Self {
+            module: report.module,
+            node: report.node,
+            outcome: report.outcome,
+            probe: false,
+            calls: 1,
+            latency_sum_us: u64::from(report.latency_us),
+            latency_max_us: report.latency_us,
+        }
+    }
+}
+
+impl Shard {
+    /// A call ended. Counted exactly, whether its node is in a route held here or not.
+    pub fn report(&mut self, now: Instant, report: &Report, commands: &mut Vec<Command>) {
+        self.count(now, &CallRun::from(report), report.token, commands);
+    }
+
+    /// Calls ended whose picks nobody here has seen, so their module is in use.
+    pub fn ended(&mut self, now: Instant, run: &CallRun, commands: &mut Vec<Command>) {
+        if let Some(held) = self.modules.get_mut(run.module) {
+            held.last_used = now;
+        }
+        self.count(now, run, 0, commands);
+    }
+
+    fn count(&mut self, now: Instant, run: &CallRun, token: u64, commands: &mut Vec<Command>) {
+        if !run.node.is_callable() || run.calls == 0 {
+            return self.ledger.refuse();
+        }
+        let module = run.module;
+        let hint = self.slots.place(Token(token).slot());
+        let Some((known, place)) = self.modules.known_mut(module).and_then(|known| {
+            let place = known.find(run.node, hint)?;
+            Some((known, place))
+        }) else {
+            let window = self.policies.of(module).status_window();
+            return self.ledger.count_stray(&mut self.timers, now, run, window);
+        };
+        let policy = self.policies.at(known.policy);
+        let node = &mut known.nodes[place];
+        let before = node.view();
+        let latency_us = run.latency_mean_us();
+        for _ in 0..run.calls.min(STEPS_MAX) {
+            node.mind.record(policy, now, run.outcome, latency_us);
+        }
+        let standing = Standing {
+            overloaded: node.mind.is_overloaded(),
+            status_window: policy.status_window(),
+        };
+        self.ledger
+            .count(&mut self.timers, now, run, standing, &mut node.account);
+        let deadline = node.mind.deadline(policy);
+        arm(
+            &mut self.timers,
+            &mut node.armed,
+            deadline,
+            Timer::Node(module, node.addr),
+        );
+        if node.view() != before {
+            publish(known, module, commands);
+        }
+        self.sweep_timers();
+    }
+}

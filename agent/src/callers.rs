@@ -1,0 +1,271 @@
+//! The thread that callers' boards and rings are handed over by. It lends the board, takes rings, drains them every few
+//! milliseconds and gives what it found, folded for each node, to the owners. A thread of its own, so that no core
+//! touches memory that callers write, and none waits for it.
+
+mod fold;
+mod line;
+
+use crate::mail::Mail;
+use crate::stats::CallerCounts;
+use fold::Fold;
+use lars_board::{Board, PacketListener, Packets, wait};
+use lars_pool::Seldom;
+use lars_pool::mail::Mailer;
+use line::{Ended, Hall, Line};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Between two passes while there is something to drain: a state changes at most this much later than by a socket.
+const PASS_BUSY: Duration = Duration::from_millis(5);
+/// Between two passes while there is nothing; 100 wake-ups a second were measured at far below 1% of a core.
+const PASS_IDLE: Duration = Duration::from_millis(10);
+/// Callers at a time, far more than one host runs; each costs a descriptor.
+const CALLERS_MAX: usize = 4_096;
+/// How long the last runs are tried to be given to a busy core.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+/// What the thread is made of.
+pub(crate) struct CallersParts {
+    /// Where callers come to.
+    pub path: PathBuf,
+    /// What they are lent.
+    pub board: Board,
+    /// Ways to the cores.
+    pub mailers: Vec<Mailer<Mail>>,
+    /// The agent's random identity.
+    pub incarnation: [u8; 16],
+    /// See `AgentConfig::rings_max`.
+    pub rings_max: u32,
+    /// Its counts.
+    pub counts: Arc<CallerCounts>,
+}
+
+/// The running thread. Dropping it drains all rings once more and ends it.
+pub(crate) struct Callers {
+    thread: Option<JoinHandle<()>>,
+    stop: Packets,
+    path: PathBuf,
+}
+
+impl Callers {
+    /// Listens and starts the thread.
+    pub(crate) fn start(parts: CallersParts) -> io::Result<Self> {
+        let listener = PacketListener::bind(&parts.path)?;
+        let (stop, stopped) = Packets::pair()?;
+        let path = parts.path.clone();
+        let mut desk = Desk::new(parts, listener, stopped);
+        let thread = std::thread::Builder::new()
+            .name("agent-callers".to_owned())
+            .spawn(move || desk.run())?;
+        Ok(Self {
+            thread: Some(thread),
+            stop,
+            path,
+        })
+    }
+}
+
+impl Drop for Callers {
+    fn drop(&mut self) {
+        // The path first: once the cores' sockets are gone another agent may listen there.
+        let _ = std::fs::remove_file(&self.path);
+        // Where the other end is gone the thread has ended by itself.
+        let _ = self.stop.send(b"stop", None);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the agent's callers' thread ended by a panic");
+        }
+    }
+}
+
+struct Desk {
+    listener: PacketListener,
+    stopped: Packets,
+    board: Board,
+    incarnation: [u8; 16],
+    rings_max: u32,
+    mailers: Vec<Mailer<Mail>>,
+    /// For each core what its queue had no room for: while there is some, nothing more is drained.
+    held: Vec<Option<Mail>>,
+    lines: Vec<Line>,
+    fold: Fold,
+    counts: Arc<CallerCounts>,
+    log: Seldom,
+    /// Whether callers that left have left something in the fold.
+    leftover: bool,
+    /// When the next pass is due; none while nobody has a ring.
+    next_pass: Option<Instant>,
+}
+
+impl Desk {
+    fn new(parts: CallersParts, listener: PacketListener, stopped: Packets) -> Self {
+        Self {
+            listener,
+            stopped,
+            board: parts.board,
+            incarnation: parts.incarnation,
+            rings_max: parts.rings_max,
+            held: parts.mailers.iter().map(|_| None).collect(),
+            fold: Fold::new(parts.mailers.len() as u16),
+            mailers: parts.mailers,
+            lines: Vec::new(),
+            counts: parts.counts,
+            log: Seldom::new(),
+            leftover: false,
+            next_pass: None,
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let timeout = self
+                .next_pass
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            let sockets: Vec<_> = [self.stopped.as_fd(), self.listener.as_fd()]
+                .into_iter()
+                .chain(self.lines.iter().map(Line::socket))
+                .collect();
+            let ready = match wait(&sockets, timeout) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    tracing::error!(%error, "callers cannot be waited for: the board is handed out no more");
+                    break;
+                }
+            };
+            if ready[0] {
+                break;
+            }
+            self.receive(&ready[2..]);
+            if ready[1] {
+                self.accept();
+            }
+            let due = self.next_pass.is_some_and(|at| at <= Instant::now());
+            if due || self.leftover || self.lines.iter().any(|line| line.urgent) {
+                self.pass();
+            }
+            self.arm();
+        }
+        self.end();
+    }
+
+    fn accept(&mut self) {
+        while self.lines.len() < CALLERS_MAX {
+            match self.listener.accept() {
+                Ok(Some(packets)) => self.lines.push(Line::new(packets)),
+                Ok(None) => return,
+                Err(error) => {
+                    if let Some(kept_back) = self.log.allow(Instant::now()) {
+                        tracing::warn!(%error, kept_back, "a caller that wants the board is not accepted");
+                    }
+                    // Out of descriptors, most likely: not at once again.
+                    std::thread::sleep(PASS_IDLE);
+                    return;
+                }
+            }
+        }
+        // One too many: it goes on over the socket.
+        while let Ok(Some(packets)) = self.listener.accept() {
+            drop(packets);
+        }
+    }
+
+    fn receive(&mut self, ready: &[bool]) {
+        let mut place = 0;
+        for &is_ready in ready {
+            if !is_ready {
+                place += 1;
+                continue;
+            }
+            let rings: u32 = self.lines.iter().map(Line::rings).sum();
+            let hall = Hall {
+                board: &self.board,
+                incarnation: self.incarnation,
+                cores: self.mailers.len() as u16,
+                rings_left: self.rings_max.saturating_sub(rings),
+                counts: &self.counts,
+            };
+            match self.lines[place].receive(&hall) {
+                Ok(()) => place += 1,
+                Err(ended) => {
+                    let mut line = self.lines.remove(place);
+                    self.bid_farewell(&mut line, &ended);
+                }
+            }
+        }
+    }
+
+    /// What a caller left in its rings still counts.
+    fn bid_farewell(&mut self, line: &mut Line, ended: &Ended) {
+        let records = line.drain(&mut self.fold, &self.counts);
+        self.counts.ring_records.add(records);
+        self.leftover |= records > 0;
+        if let (Ended::Bad(error), Some(kept_back)) = (ended, self.log.allow(Instant::now())) {
+            tracing::warn!(%error, kept_back, "a caller's connection for the board is closed for what it sent");
+        }
+    }
+
+    /// Drains every ring, and gives the runs to their owners.
+    fn pass(&mut self) {
+        if self.give(false) {
+            let mut records = 0;
+            for line in &mut self.lines {
+                records += line.drain(&mut self.fold, &self.counts);
+            }
+            self.counts.ring_records.add(records);
+            self.leftover = false;
+            let pause = if records > 0 { PASS_BUSY } else { PASS_IDLE };
+            self.next_pass = Some(Instant::now() + pause);
+            let batches: Vec<_> = self.fold.take().collect();
+            for (held, runs) in self.held.iter_mut().zip(batches) {
+                *held = (!runs.is_empty()).then_some(Mail::Calls(runs));
+            }
+        } else {
+            self.next_pass = Some(Instant::now() + PASS_BUSY);
+        }
+        if self.give(false) {
+            self.lines.retain_mut(|line| line.answer_pings().is_ok());
+        }
+    }
+
+    /// Gives what is held to the cores; returns whether all of it has left.
+    fn give(&mut self, until_stop: bool) -> bool {
+        let deadline = Instant::now() + STOP_MAX;
+        for (held, mailer) in self.held.iter_mut().zip(&mut self.mailers) {
+            while let Some(mail) = held.take() {
+                let Err(back) = mailer.send(mail) else { break };
+                *held = Some(back);
+                if !until_stop || mailer.is_abandoned() || Instant::now() > deadline {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.held.iter().all(Option::is_none)
+    }
+
+    fn arm(&mut self) {
+        let rings: u32 = self.lines.iter().map(Line::rings).sum();
+        self.counts.callers.set(self.lines.len() as u64);
+        self.counts.rings.set(u64::from(rings));
+        let waits = rings > 0 || self.leftover || self.held.iter().any(Option::is_some);
+        self.next_pass = match self.next_pass {
+            _ if !waits => None,
+            None => Some(Instant::now() + PASS_IDLE),
+            armed => armed,
+        };
+    }
+
+    /// The last pass, and behind it that it was the last.
+    fn end(&mut self) {
+        self.give(true);
+        self.pass();
+        self.give(true);
+        for held in &mut self.held {
+            *held = Some(Mail::Drained);
+        }
+        self.give(true);
+    }
+}
