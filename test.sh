@@ -42,6 +42,7 @@ say "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 say "tests"
 cargo test --locked --workspace
+cargo test --locked -p lars-client --features tokio
 
 if $all; then
     # Not in the everyday run: it builds the driver and all that stands on it a second time.

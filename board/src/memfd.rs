@@ -48,6 +48,8 @@ pub(crate) struct Memfd {
     words: usize,
     /// None for a passed file, which is not passed on: a mapping outlives its descriptor, and descriptors are few.
     file: Option<OwnedFd>,
+    /// The process in which it is mapped, where its children do not inherit it.
+    only_in: Option<u32>,
 }
 
 // SAFETY: the mapping belongs to no thread, and what it holds are atomics, which any thread may use.
@@ -68,6 +70,7 @@ impl Memfd {
             base,
             words,
             file: Some(file),
+            only_in: None,
         };
         seal(memfd.file(), purpose.seals())?;
         Ok(memfd)
@@ -100,6 +103,7 @@ impl Memfd {
             base,
             words,
             file: None,
+            only_in: None,
         })
     }
 
@@ -114,7 +118,8 @@ impl Memfd {
     }
 
     /// A child process does not inherit the mapping: two writers would be one too many.
-    pub(crate) fn keep_from_children(&self) -> io::Result<()> {
+    pub(crate) fn keep_from_children(&mut self) -> io::Result<()> {
+        self.only_in = Some(std::process::id());
         // SAFETY: advice about a mapping that is ours; it changes nothing in this process.
         let result = unsafe {
             libc::madvise(
@@ -137,6 +142,10 @@ impl Memfd {
 
 impl Drop for Memfd {
     fn drop(&mut self) {
+        // In a child something else may stand there by now.
+        if self.only_in.is_some_and(|process| process != std::process::id()) {
+            return;
+        }
         // SAFETY: the mapping was made by us with this length, and no reference into it outlives `self`.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.words * size_of::<AtomicU64>()) };
     }

@@ -35,7 +35,7 @@ impl Words {
     /// `len` words, all zero, that another process may write too, and a child process does not inherit.
     #[cfg(not(any(loom, miri)))]
     pub(crate) fn zeroed_ring(len: usize) -> Result<Self, BoardError> {
-        let body = Body::create(len, Purpose::Ring)?;
+        let mut body = Body::create(len, Purpose::Ring)?;
         body.keep_from_children()?;
         let body = Arc::new(body);
         Ok(Self { body })

@@ -1,11 +1,15 @@
 //! How a client is made: where its agent is, who it says it is, how long it waits.
 
-use crate::client::Client;
+use crate::client::{BoardSide, Client};
 use crate::connection::Deadline;
+use crate::endpoint::Endpoint;
 use crate::error::ClientError;
+use crate::link::Link;
 use crate::pool::Pool;
+use lars_board::{ForkWord, RING_RECORDS_DEFAULT};
 use lars_wire::bounds::CALLER_NAME_BYTES_MAX;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an operation may take where nothing else is said.
@@ -21,6 +25,8 @@ pub struct Builder {
     name: Option<String>,
     timeout: Duration,
     connections_max: usize,
+    board: bool,
+    ring_records: u32,
 }
 
 impl Builder {
@@ -30,6 +36,8 @@ impl Builder {
             name: None,
             timeout: TIMEOUT_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            board: true,
+            ring_records: RING_RECORDS_DEFAULT,
         }
     }
 
@@ -59,13 +67,45 @@ impl Builder {
         self
     }
 
-    /// Makes the client and its first connection, so that an agent that is not there is told at once.
+    /// Whether picks may be made from the agent's board, in this process; true where it is not said. Not worth it for
+    /// a program that picks once: the board costs a thread and some milliseconds to begin with.
+    pub fn board(mut self, board: bool) -> Self {
+        self.board = board;
+        self
+    }
+
+    /// Reports that each thread's ring holds, 64 to 65,536 (a power of two; others are rounded up), 32 bytes each; 8,192
+    /// where it is not given. While the agent is gone the ring fills; beyond it calls are summed up for each node.
+    pub fn ring_records(mut self, ring_records: u32) -> Self {
+        self.ring_records = ring_records;
+        self
+    }
+
+    /// Makes the client and its first connection, so that an agent that is not there is told at once. Where the agent
+    /// lends its board but it cannot be fetched, the client asks over the socket and goes on trying.
     pub fn connect(self) -> Result<Client, ClientError> {
+        let deadline = Deadline::after(self.timeout);
         let path = self.path.unwrap_or_else(path_default);
         let name = bounded_name(self.name.unwrap_or_else(program_name));
-        let pool = Pool::new(path, name, self.connections_max);
-        drop(pool.check_out(Deadline::after(self.timeout))?);
-        Ok(Client::new(pool, self.timeout))
+        let invalid = |error: std::io::Error| ClientError::Invalid {
+            endpoint: Endpoint::Unix(path.clone()),
+            what: format!("this process has no memory left: {error}"),
+        };
+        let fork = Arc::new(ForkWord::new().map_err(invalid)?);
+        let pool = Pool::new(
+            path.clone(),
+            name.clone(),
+            self.connections_max,
+            Arc::clone(&fork),
+        );
+        let lends_board = pool.check_out(deadline)?.lends_board();
+        let side = if self.board && lends_board {
+            let link = Arc::new(Link::new(path.clone(), name, self.ring_records, fork));
+            Some(BoardSide::new(link, deadline.at).map_err(invalid)?)
+        } else {
+            None
+        };
+        Ok(Client::new(pool, self.timeout, side))
     }
 }
 

@@ -2,67 +2,136 @@
 
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::outlet::{Outlet, Use};
+use lars_board::Moment;
 use lars_wire::caller::{Node, Outcome, Report};
 use lars_wire::{ModuleId, NodeAddr};
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A node that was picked, as [`crate::Picker::choose`] gives it to callers that measure for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The module that was asked for.
+    pub module: ModuleId,
+    /// The node to call.
+    pub node: NodeAddr,
+    /// Version of the route that the pick was made from.
+    pub version: u64,
+    pub(crate) token: u64,
+    pub(crate) by_board: bool,
+}
+
+impl Chosen {
+    pub(crate) fn by_socket(module: ModuleId, picked: Node) -> Self {
+        Self {
+            module,
+            node: picked.node,
+            version: picked.version,
+            token: picked.token,
+            by_board: false,
+        }
+    }
+
+    pub(crate) fn used(&self) -> Use {
+        Use {
+            module: self.module,
+            node: self.node,
+            token: self.token,
+        }
+    }
+
+    pub(crate) fn report(&self, outcome: Outcome, retcode: i32, latency: Duration) -> Report {
+        Report {
+            module: self.module,
+            node: self.node,
+            token: self.token,
+            outcome,
+            retcode,
+            latency_us: micros(latency),
+        }
+    }
+}
 
 /// A node was picked; now call it and say how it went. The latency runs from the pick to the verdict.
 ///
 /// Dropped without a verdict, it is reported as cancelled: the caller gave up, which says nothing about the node.
 /// It may be moved to another thread and be judged there.
-#[derive(Debug)]
 #[must_use = "a call that is dropped without a verdict is reported as cancelled"]
 pub struct Call {
-    client: Client,
-    module: ModuleId,
-    picked: Node,
-    picked_at: Instant,
+    chosen: Chosen,
+    way: Way,
     judged: bool,
 }
 
+/// How the verdict gets to the agent.
+enum Way {
+    /// In a frame, at once.
+    Socket { client: Client, picked_at: Instant },
+    /// In a ring.
+    Ring { outlet: Arc<Outlet>, picked_at: Moment },
+}
+
 impl Call {
-    pub(crate) fn new(client: Client, module: ModuleId, picked: Node) -> Self {
+    pub(crate) fn by_socket(client: Client, chosen: Chosen) -> Self {
+        let picked_at = Instant::now();
         Self {
-            client,
-            module,
-            picked,
-            picked_at: Instant::now(),
+            chosen,
+            way: Way::Socket { client, picked_at },
+            judged: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn by_ring(outlet: &Arc<Outlet>, chosen: Chosen) -> Self {
+        let picked_at = outlet.now();
+        Self {
+            chosen,
+            way: Way::Ring {
+                outlet: Arc::clone(outlet),
+                picked_at,
+            },
             judged: false,
         }
     }
 
     /// The node to call.
     pub fn node(&self) -> NodeAddr {
-        self.picked.node
+        self.chosen.node
     }
 
     /// The module that was asked for.
     pub fn module(&self) -> ModuleId {
-        self.module
+        self.chosen.module
     }
 
     /// Version of the route that the pick was made from.
     pub fn version(&self) -> u64 {
-        self.picked.version
+        self.chosen.version
     }
 
     /// Takes the node without a verdict: how the call went is told another way, as by [`Client::report`].
     pub fn into_node(mut self) -> NodeAddr {
         self.judged = true;
-        self.picked.node
+        self.chosen.node
     }
 
     /// How long ago the node was picked.
     pub fn elapsed(&self) -> Duration {
-        self.picked_at.elapsed()
+        match &self.way {
+            Way::Socket { picked_at, .. } => picked_at.elapsed(),
+            Way::Ring { outlet, picked_at } => outlet.since(*picked_at),
+        }
     }
 
     /// The call succeeded.
+    #[inline]
     pub fn ok(self) -> Result<(), ClientError> {
         self.judge(Outcome::Ok, 0)
     }
 
-    /// The call failed; `retcode` is the caller's own, for people.
+    /// The call failed; `retcode` is the caller's own, for people (through the board it is not passed on).
     pub fn failed(self, retcode: i32) -> Result<(), ClientError> {
         self.judge(Outcome::Failed, retcode)
     }
@@ -77,33 +146,43 @@ impl Call {
         self.judge(Outcome::Cancelled, 0)
     }
 
+    #[inline]
     fn judge(mut self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
         self.judged = true;
-        self.client.send_report(&self.verdict(outcome, retcode))
+        self.tell(outcome, retcode)
     }
 
-    fn verdict(&self, outcome: Outcome, retcode: i32) -> Report {
-        Report {
-            module: self.module,
-            node: self.picked.node,
-            token: self.picked.token,
-            outcome,
-            retcode,
-            latency_us: micros(self.elapsed()),
+    #[inline]
+    fn tell(&self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
+        let latency = self.elapsed();
+        match &self.way {
+            Way::Socket { client, .. } => client.send_report(&self.chosen.report(outcome, retcode, latency)),
+            Way::Ring { outlet, .. } => outlet.report(self.chosen.used(), outcome, micros(latency)),
         }
     }
 }
 
 impl Drop for Call {
+    #[inline]
     fn drop(&mut self) {
         if !self.judged {
             // Nobody is there to be told that the agent is gone; what was cancelled counts for nothing anyway.
-            let _ = self.client.send_report(&self.verdict(Outcome::Cancelled, 0));
+            let _ = self.tell(Outcome::Cancelled, 0);
         }
     }
 }
 
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("chosen", &self.chosen)
+            .field("judged", &self.judged)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Whole microseconds, at most what a report can carry (71 minutes).
+#[inline]
 pub(crate) fn micros(latency: Duration) -> u32 {
     u32::try_from(latency.as_micros()).unwrap_or(u32::MAX)
 }

@@ -1,12 +1,17 @@
 //! The client: every question that a caller asks the agent, each with a deadline.
 
 use crate::builder::Builder;
-use crate::call::{Call, micros};
-use crate::connection::{Connection, Deadline};
+use crate::call::{Call, Chosen, micros};
+use crate::connection::{Connection, Deadline, timeout};
 use crate::endpoint::Endpoint;
 use crate::error::{ClientError, PickError};
+use crate::keeper::{self, Keeper};
+use crate::link::{Link, Transport};
+use crate::picker::{Picker, is_unknown};
+use crate::places::Places;
 use crate::pool::Pool;
 use crate::route::{Pages, RouteView};
+use crate::seat::{Seat, Seen};
 use lars_wire::admin::{GetStatus, StatusText};
 use lars_wire::bounds::REPORTS_MAX;
 use lars_wire::caller::{
@@ -16,9 +21,10 @@ use lars_wire::caller::{
 use lars_wire::directory::RoutePage;
 use lars_wire::{ModuleId, NodeAddr};
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The door to the agent of this machine. Cheap to clone; clones share their connections, and all threads may ask
 /// at once.
@@ -38,6 +44,28 @@ pub struct Client {
 struct Shared {
     pool: Pool,
     timeout: Duration,
+    /// None where the agent lends no board, or the client was told to do without.
+    board: Option<BoardSide>,
+}
+
+/// What a client with a board has besides.
+pub(crate) struct BoardSide {
+    link: Arc<Link>,
+    places: Places,
+    _keeper: Keeper,
+}
+
+impl BoardSide {
+    /// Fetches the board if that can be done before `deadline`, and keeps it from there on.
+    pub(crate) fn new(link: Arc<Link>, deadline: Instant) -> io::Result<Self> {
+        let first = keeper::attach(&link, deadline).ok();
+        let keeper = keeper::start(&link, first)?;
+        Ok(Self {
+            places: Places::new(Arc::clone(&link)),
+            link,
+            _keeper: keeper,
+        })
+    }
 }
 
 /// What a pick may ask for beside the module.
@@ -62,10 +90,24 @@ impl Client {
         Builder::new()
     }
 
-    pub(crate) fn new(pool: Pool, timeout: Duration) -> Self {
+    pub(crate) fn new(pool: Pool, timeout: Duration, board: Option<BoardSide>) -> Self {
         Self {
-            shared: Arc::new(Shared { pool, timeout }),
+            shared: Arc::new(Shared { pool, timeout, board }),
         }
+    }
+
+    /// How picks are made at the moment.
+    pub fn transport(&self) -> Transport {
+        self.shared
+            .board
+            .as_ref()
+            .map_or(Transport::Socket, |side| side.link.transport())
+    }
+
+    /// What one thread picks with: faster than the client itself where many threads pick.
+    pub fn picker(&self) -> Picker {
+        let seat = self.shared.board.as_ref().and_then(|side| Seat::new(&side.link));
+        Picker::new(self.clone(), seat)
     }
 
     /// Where the agent listens.
@@ -80,6 +122,52 @@ impl Client {
 
     /// As [`Self::pick`], with a key, nodes to avoid, or a wait for the first route.
     pub fn pick_with(&self, module: ModuleId, options: PickOptions<'_>) -> Result<Call, PickError> {
+        if let Some(made) = self.look(module, options)? {
+            return made;
+        }
+        let asked = self.ask(module, options);
+        if let (true, Some(side)) = (is_unknown(&asked), &self.shared.board) {
+            let seen = side.places.with(|seat| {
+                let seen = seat.pick_previous(module, options.key, options.avoid);
+                self.made(seat, seen)
+            });
+            if let Some(Some(made)) = seen {
+                return made;
+            }
+        }
+        Ok(Call::by_socket(self.clone(), asked?))
+    }
+
+    /// What the board says; none where it cannot tell, or there is none. Waits for nobody.
+    pub(crate) fn look(
+        &self,
+        module: ModuleId,
+        options: PickOptions<'_>,
+    ) -> Result<Option<Result<Call, PickError>>, ClientError> {
+        let Some(side) = &self.shared.board else {
+            return Ok(None);
+        };
+        let seen = side.places.with(|seat| {
+            let seen = seat.pick(module, options.key, options.avoid)?;
+            Ok(self.made(seat, seen))
+        });
+        Ok(seen.transpose()?.flatten())
+    }
+
+    /// The call that a look at the board led to; none where the board cannot tell.
+    fn made(&self, seat: &Seat, seen: Seen) -> Option<Result<Call, PickError>> {
+        let Seen::Picked(picked) = seen else { return None };
+        Some(picked.map(|chosen| {
+            if seat.outlet().is_usable() {
+                Call::by_ring(seat.outlet(), chosen)
+            } else {
+                Call::by_socket(self.clone(), chosen)
+            }
+        }))
+    }
+
+    /// Asks the agent for a node.
+    pub(crate) fn ask(&self, module: ModuleId, options: PickOptions<'_>) -> Result<Chosen, PickError> {
         let mut avoid = Avoid::NONE;
         for node in options.avoid {
             if !avoid.push(*node) {
@@ -97,7 +185,7 @@ impl Client {
             connection.ask::<_, Node>(&pick, "a pick", deadline)
         })?;
         PickError::unless_ok(picked.status, module)?;
-        Ok(Call::new(self.clone(), module, picked))
+        Ok(Chosen::by_socket(module, picked))
     }
 
     /// Tells how a call went that no [`Call`] stands for. Sent at once, answered never: see [`Self::flush`].
@@ -136,18 +224,27 @@ impl Client {
     }
 
     /// Returns when the agent has taken every report that was sent by this client, or one of its clones, before.
+    /// Reports in rings wait for the next agent where this one has died.
     ///
     /// [`ClientError::Unsure`] tells, once, that connections broke behind reports which no flush had confirmed.
     pub fn flush(&self) -> Result<(), ClientError> {
         let deadline = self.deadline(Duration::ZERO);
         let pool = &self.shared.pool;
+        let lost = match &self.shared.board {
+            Some(side) if side.link.is_child() => return Err(side.link.forked()),
+            Some(side) if !side.link.flush(deadline.at) => {
+                return Err(timeout(&self.endpoint(), "a flush of reports in rings", deadline));
+            }
+            Some(side) => side.link.take_lost(),
+            None => 0,
+        };
         let flushed = pool.each_unconfirmed(deadline, |connection| match barrier(connection, deadline) {
             // Counted as unsure when the broken connection goes back; the others are still worth asking.
             Err(ClientError::Lost { .. }) => Ok(()),
             result => result,
         });
         flushed?;
-        match pool.take_unsure() {
+        match pool.take_unsure() + lost {
             0 => Ok(()),
             reports => Err(ClientError::Unsure {
                 endpoint: self.endpoint(),
@@ -264,4 +361,46 @@ fn barrier(connection: &mut Connection, deadline: Deadline) -> Result<(), Client
 /// Whole milliseconds, rounded up so that a short wait is one; at most what a question can carry (49 days).
 fn millis(wait: Duration) -> u32 {
     u32::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::PickError;
+    use lars_board::{ForkWord, RING_RECORDS_DEFAULT};
+
+    #[test]
+    fn child_of_the_client_s_process_is_refused_by_the_board_and_by_the_socket() {
+        let nowhere = PathBuf::from("/nowhere/agent.sock");
+        let fork = Arc::new(ForkWord::new().expect("a page"));
+        let name = || "test".to_owned();
+        let pool = Pool::new(nowhere.clone(), name(), 1, Arc::clone(&fork));
+        let link = Arc::new(Link::new(
+            nowhere,
+            name(),
+            RING_RECORDS_DEFAULT,
+            Arc::clone(&fork),
+        ));
+        let side = BoardSide::new(link, Instant::now()).expect("a thread");
+        let client = Client::new(pool, Duration::from_secs(1), Some(side));
+        let mut picker = client.picker();
+        let module = ModuleId::new(1, 1);
+        let alone = picker.pick(module).expect_err("nobody listens");
+        assert!(
+            matches!(alone, PickError::Client(ClientError::NotRunning { .. })),
+            "{alone}"
+        );
+        // As a fork leaves it in the child.
+        fork.set(0);
+        let refused = |error: PickError| matches!(error, PickError::Client(ClientError::Forked { .. }));
+        assert!(refused(picker.pick(module).expect_err("a child")));
+        assert!(refused(client.pick(module).expect_err("a child")));
+        assert!(refused(
+            client.register(module, Duration::ZERO).expect_err("a child")
+        ));
+        let report = client.report(module, NodeAddr::NONE, Outcome::Ok, 0, Duration::ZERO);
+        for told in [report, client.flush()] {
+            assert!(matches!(told, Err(ClientError::Forked { .. })), "{told:?}");
+        }
+    }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     usable: bool,
     /// Reports written that no pong has confirmed yet.
     unconfirmed: u64,
+    /// Whether the agent lends its board.
+    board: bool,
 }
 
 impl Connection {
@@ -73,6 +75,7 @@ impl Connection {
             sequence: 0,
             usable: true,
             unconfirmed: 0,
+            board: false,
         };
         let hello = Hello {
             version: u16::from(VERSION),
@@ -85,7 +88,13 @@ impl Connection {
                 welcome.version
             )));
         }
+        connection.board = welcome.board;
         Ok(connection)
+    }
+
+    /// Whether the agent lends its board.
+    pub(crate) fn lends_board(&self) -> bool {
+        self.board
     }
 
     /// Whether the connection can be asked again. False after everything that leaves its bytes in doubt.

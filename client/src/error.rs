@@ -61,6 +61,12 @@ pub enum ClientError {
         /// What is wrong with it.
         what: String,
     },
+    /// The client belongs to the parent of this process: both would write to the same connections and rings.
+    #[error("this client of {endpoint} was made before a fork: make a new one in the child process")]
+    Forked {
+        /// The agent.
+        endpoint: Endpoint,
+    },
     /// Connections broke behind reports that no flush had confirmed: the agent may have taken them or not.
     #[error("{endpoint} restarted or hung: {reports} reports sent before may not have been counted")]
     Unsure {

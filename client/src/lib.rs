@@ -1,9 +1,16 @@
 //! What a caller embeds: ask the agent of this machine which node to call, call it, tell how it went.
 //!
-//! Read in this order: [`Client`] (cheap to clone, shared by all threads), [`Call`] (one use of a node; measures
-//! itself and reports), [`PickError`] and [`ClientError`] (what can go wrong, with texts that say what to do), then
-//! [`admin`] (what the `lars` command asks of any service). Every operation has a deadline; nothing here starts a
-//! thread, and nothing waits for a node: calling it is the caller's own business.
+//! Read in this order: [`Client`] (cheap to clone, shared by all threads), [`Picker`] (for one thread), [`Call`] (one
+//! use of a node; measures itself and reports), [`PickError`] and [`ClientError`] (what can go wrong, with texts that
+//! say what to do), then [`admin`] (what the `lars` command asks of any service). Every operation has a deadline, and
+//! nothing waits for a node: calling it is the caller's own business.
+//!
+//! Where the agent lends its board, picks are made from it in this process, without a system call, and reports are
+//! written to rings in shared memory; where it does not, the agent is asked over its socket. The results are the same;
+//! [`Client::transport`] tells which it is. A client with a board keeps one thread, which finds the agent again when it
+//! restarts; meanwhile picks go on from the last board. Inside: `seat` (reader and ring of one picker), `outlet` (the
+//! ring), `link` (what pickers share), `keeper` (the thread), `places` (what threads without a picker borrow); `pool`,
+//! `connection` and `stream` are the way over the socket.
 //!
 //! ```no_run
 //! use lars_client::{Client, ModuleId};
@@ -17,11 +24,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Fork: a child process must not use a client that its parent made. Both would write to the same connections and
-//! take each other's answers. Make the client after the fork, or a new one in the child.
+//! Async callers take the feature `tokio`: `pick_async`, `register_async` and `flush_async`.
+//!
+//! Fork: a client refuses to work in a child of the process that made it ([`ClientError::Forked`]), since both would
+//! write to the same connections and rings. Make the client after the fork, or a new one in the child.
 #![forbid(unsafe_code)]
 
 pub mod admin;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod back_off;
 mod builder;
 mod call;
@@ -29,15 +40,23 @@ mod client;
 mod connection;
 mod endpoint;
 mod error;
+mod keeper;
+mod link;
+mod outlet;
+mod picker;
+mod places;
 mod pool;
 mod route;
+mod seat;
 mod stream;
 
 pub use builder::Builder;
-pub use call::Call;
+pub use call::{Call, Chosen};
 pub use client::{Client, PickOptions};
 pub use endpoint::Endpoint;
 pub use error::{ClientError, PickError};
+pub use link::Transport;
+pub use picker::Picker;
 pub use route::RouteView;
 
 pub use lars_wire::admin::{Reason, StatusText};

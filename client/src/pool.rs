@@ -5,9 +5,10 @@ use crate::back_off::BackOff;
 use crate::connection::{Connection, Deadline, timeout};
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
+use lars_board::ForkWord;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Connections of one client.
@@ -15,6 +16,8 @@ pub(crate) struct Pool {
     path: PathBuf,
     name: String,
     connections_max: usize,
+    /// 0 in a child process, which must not use what its parent made.
+    fork: Arc<ForkWord>,
     state: Mutex<State>,
     /// Told at each check-in.
     checked_in: Condvar,
@@ -57,11 +60,12 @@ pub(crate) struct Lent<'a> {
 
 impl Pool {
     /// A pool that opens at most `connections_max` connections.
-    pub(crate) fn new(path: PathBuf, name: String, connections_max: usize) -> Self {
+    pub(crate) fn new(path: PathBuf, name: String, connections_max: usize, fork: Arc<ForkWord>) -> Self {
         Self {
             path,
             name,
             connections_max: connections_max.max(1),
+            fork,
             state: Mutex::default(),
             checked_in: Condvar::new(),
         }
@@ -74,6 +78,7 @@ impl Pool {
 
     /// Lends an idle connection, opens one, or waits for one to come back.
     pub(crate) fn check_out(&self, deadline: Deadline) -> Result<Lent<'_>, ClientError> {
+        self.refuse_child()?;
         let mut state = self.lock();
         loop {
             if let Some(kept) = state.idle.pop() {
@@ -107,6 +112,7 @@ impl Pool {
         deadline: Deadline,
         mut each: impl FnMut(&mut Connection) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
+        self.refuse_child()?;
         let mut wanted = self.want_unconfirmed();
         let result = loop {
             let mut state = self.lock();
@@ -136,6 +142,14 @@ impl Pool {
         drop(state);
         self.checked_in.notify_all();
         result
+    }
+
+    fn refuse_child(&self) -> Result<(), ClientError> {
+        if self.fork.get() == 0 {
+            let endpoint = self.endpoint();
+            return Err(ClientError::Forked { endpoint });
+        }
+        Ok(())
     }
 
     /// Reports that may be lost since the last question; forgets them.
@@ -369,7 +383,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("agent.sock");
         let listener = UnixListener::bind(&path).expect("the socket is free");
-        let pool = &Pool::new(path, "test".to_owned(), 1);
+        let pool = &Pool::new(
+            path,
+            "test".to_owned(),
+            1,
+            Arc::new(ForkWord::new().expect("a page")),
+        );
         let patient = Deadline::after(PATIENCE);
         let (release, held) = mpsc::channel::<()>();
         std::thread::scope(|scope| {

@@ -76,9 +76,10 @@ impl From<ClientError> for Failure {
                 ..
             } => Code::Unreachable,
             ClientError::Invalid { .. } => Code::Usage,
-            ClientError::Refused { .. } | ClientError::Protocol { .. } | ClientError::Unsure { .. } => {
-                Code::Other
-            }
+            ClientError::Refused { .. }
+            | ClientError::Protocol { .. }
+            | ClientError::Forked { .. }
+            | ClientError::Unsure { .. } => Code::Other,
         };
         Self::new(code, error.to_string())
     }

@@ -108,6 +108,21 @@ impl FakeAgent {
         Self::raw(path, welcoming(answerer))
     }
 
+    /// The same for an agent that lends its board.
+    pub(crate) fn lending(
+        path: &Path,
+        answerer: impl Fn(&Got, &mut Peer<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        Self::raw(path, move |got, peer| {
+            if got.kind == Kind::Hello {
+                let board = true;
+                peer.answer(got.sequence, &Welcome { board, ..welcome() });
+            } else {
+                answerer(got, peer);
+            }
+        })
+    }
+
     /// The same over TCP; returns the address as well.
     pub(crate) fn tcp(
         listen: &str,
@@ -173,6 +188,12 @@ impl FakeAgent {
     /// The first report that came in a frame of its own.
     pub(crate) fn wait_for_report(&self) -> Report {
         self.wait_for(Kind::Report, 1)[0].decode()
+    }
+
+    /// Frames of `kind` that came.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        let got = self.shared.got.lock().expect("no panic");
+        got.iter().filter(|frame| frame.kind == kind).count()
     }
 
     /// Reports counted over both kinds of frames.

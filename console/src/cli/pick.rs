@@ -67,6 +67,7 @@ impl Pick {
     fn ask(&self, module: ModuleId) -> Result<Answer, Failure> {
         let wait = Duration::from_millis(self.wait_ms.into());
         let client = Client::builder()
+            .board(false)
             .path(self.find.agent()?)
             .name("lars pick")
             .connect()?;

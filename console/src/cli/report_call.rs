@@ -33,6 +33,7 @@ pub(super) struct ReportCall {
 impl ReportCall {
     pub(super) fn run(self) -> Result<(), Failure> {
         let client = Client::builder()
+            .board(false)
             .path(self.find.agent()?)
             .name("lars report-call")
             .connect()?;

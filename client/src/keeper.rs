@@ -1,0 +1,226 @@
+//! The thread that a client with a board keeps: it finds the agent, fetches its board, offers it the client's rings,
+//! notices when it dies or hangs, and finds the next one. No pick waits for it.
+
+use crate::link::{Link, send};
+use lars_board::{Board, Packet, Packets, wait};
+use lars_wire::bounds::{HEADER_BYTES, TEXT_BYTES_MAX};
+use lars_wire::caller::{Hello, Pong, Welcome};
+use lars_wire::frame::{self, Frame};
+use lars_wire::ring::RingTaken;
+use lars_wire::{Kind, VERSION, codec};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often an agent's heart is felt. Together with the silence that is believed to be its end this keeps the 2 s
+/// within which callers notice.
+const TICK: Duration = Duration::from_millis(250);
+/// An owner's heart beats every 100 ms; one that was not heard for so long hangs.
+const SILENCE_MAX: Duration = Duration::from_millis(1_500);
+/// The first and the longest pause before a dead agent is looked for again.
+const PAUSE_FIRST: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How long an agent may take to answer a hello.
+const HELLO_MAX: Duration = Duration::from_secs(1);
+/// Bytes of the longest packet that an agent sends: a refusal with its text.
+const PACKET_BYTES_MAX: usize = HEADER_BYTES + 16 + TEXT_BYTES_MAX;
+
+/// Starts the thread; what is returned ends it when dropped.
+pub(crate) fn start(link: &Arc<Link>, first: Option<Arc<Packets>>) -> io::Result<Keeper> {
+    let (stop, stopped) = Packets::pair()?;
+    std::thread::Builder::new()
+        .name("lars-client".to_owned())
+        .spawn({
+            let link = Arc::clone(link);
+            move || {
+                Watch {
+                    link,
+                    stopped,
+                    stops: false,
+                }
+                .run(first);
+            }
+        })?;
+    let link = Arc::clone(link);
+    Ok(Keeper { link, stop })
+}
+
+/// Ends the thread when dropped, once no call is under way.
+pub(crate) struct Keeper {
+    link: Arc<Link>,
+    stop: Packets,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // A child has no such thread, and shares the socket with its parent's.
+        if !self.link.is_child() {
+            let _ = self.stop.send(b"stop", None);
+        }
+    }
+}
+
+/// Connects, fetches the board and puts it in force.
+pub(crate) fn attach(link: &Link, deadline: Instant) -> io::Result<Arc<Packets>> {
+    let packets = Packets::connect(&link.path)?;
+    let hello = Hello {
+        version: u16::from(VERSION),
+        name: link.name.clone(),
+    };
+    if !send(&packets, &hello, None) {
+        return Err(io::Error::other("the agent takes no hello"));
+    }
+    let mut bytes = [0; PACKET_BYTES_MAX];
+    loop {
+        let left = deadline
+            .checked_duration_since(Instant::now())
+            .ok_or(io::ErrorKind::TimedOut)?;
+        wait(&[packets.as_fd()], Some(left))?;
+        if let Some(Packet { bytes: length, file }) = packets.receive(&mut bytes)? {
+            let board = welcomed(&bytes[..length], file)?;
+            let packets = Arc::new(packets);
+            link.attach(board, Arc::clone(&packets));
+            return Ok(packets);
+        }
+    }
+}
+
+/// The board that came with a welcome.
+fn welcomed(bytes: &[u8], file: Option<OwnedFd>) -> io::Result<Board> {
+    let frame = whole(bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
+    let welcome = match frame.header.kind {
+        Kind::Welcome => codec::decode::<Welcome>(frame.body).ok(),
+        _ => None,
+    };
+    let spoken = welcome.is_some_and(|welcome| welcome.version == u16::from(VERSION));
+    match file {
+        Some(file) if spoken => Board::open(file).map_err(io::Error::other),
+        _ => Err(io::Error::other("the agent welcomes with no board")),
+    }
+}
+
+/// The frame that a packet is.
+fn whole(bytes: &[u8]) -> Option<Frame<'_>> {
+    let frame = frame::split(bytes).ok()??;
+    (frame.bytes() == bytes.len()).then_some(frame)
+}
+
+/// The thread.
+struct Watch {
+    link: Arc<Link>,
+    stopped: Packets,
+    /// Whether the client is gone.
+    stops: bool,
+}
+
+impl Watch {
+    fn run(mut self, mut attached: Option<Arc<Packets>>) {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            if let Some(packets) = attached.take() {
+                pause = PAUSE_FIRST;
+                let lives = self.serve(&packets);
+                self.link.detach();
+                if lives {
+                    break;
+                }
+            }
+            self.wait(pause, None);
+            self.tick();
+            if self.is_over(false) {
+                break;
+            }
+            // Many callers of one host lose the same agent at once: up to a quarter less keeps them apart.
+            pause = (pause * 2).min(PAUSE_MAX).mul_f64(1.0 - 0.25 * fastrand::f64());
+            attached = attach(&self.link, Instant::now() + HELLO_MAX).ok();
+        }
+        self.link.clear();
+    }
+
+    /// Serves until the agent goes away, or the client does: then true.
+    fn serve(&mut self, packets: &Packets) -> bool {
+        loop {
+            if self.wait(TICK, Some(packets)) && !self.receive(packets) {
+                return false;
+            }
+            self.tick();
+            if self.is_over(true) {
+                return true;
+            }
+        }
+    }
+
+    /// Sleeps until there is something to read from the agent, or the client ends; whether it was the agent.
+    fn wait(&mut self, at_most: Duration, packets: Option<&Packets>) -> bool {
+        let stopped = self.stopped.as_fd();
+        let ready = match (packets, self.stops) {
+            (Some(packets), false) => wait(&[packets.as_fd(), stopped], Some(at_most)),
+            (Some(packets), true) => wait(&[packets.as_fd()], Some(at_most)),
+            (None, false) => wait(&[stopped], Some(at_most)).map(|ready| vec![false, ready[0]]),
+            (None, true) => wait(&[], Some(at_most)).map(|_| vec![false]),
+        };
+        let ready = ready.unwrap_or_default();
+        self.stops |= ready.get(1).is_some_and(|&told| told);
+        ready.first().is_some_and(|&from_agent| from_agent)
+    }
+
+    /// Takes in what the agent sent; whether it is still there.
+    fn receive(&self, packets: &Packets) -> bool {
+        let mut bytes = [0; PACKET_BYTES_MAX];
+        loop {
+            let length = match packets.receive(&mut bytes) {
+                Ok(Some(packet)) if packet.bytes > 0 => packet.bytes,
+                Ok(None) => return true,
+                Ok(Some(_)) | Err(_) => return false,
+            };
+            let Some(frame) = whole(&bytes[..length]) else {
+                return false;
+            };
+            match frame.header.kind {
+                Kind::RingTaken => {
+                    let Ok(RingTaken { ring, taken }) = codec::decode(frame.body) else {
+                        return false;
+                    };
+                    if let Some(outlet) = self.link.outlet(ring) {
+                        outlet.answered(taken);
+                    }
+                }
+                Kind::Pong => {
+                    let Ok(Pong { echo }) = codec::decode(frame.body) else {
+                        return false;
+                    };
+                    self.link.answered(echo);
+                }
+                // A refusal, or what a newer agent says: start anew.
+                _ => return false,
+            }
+        }
+    }
+
+    /// What is to be done now and then, whether there is an agent or not.
+    fn tick(&self) {
+        self.link.stopwatch.compare();
+        for outlet in self.link.outlets() {
+            outlet.unload();
+        }
+        if let Some(board) = self.link.board() {
+            board.advance();
+            let hangs = board.silence() > SILENCE_MAX;
+            self.link.set_stale(hangs || !self.link.is_attached());
+        }
+    }
+
+    /// Whether the client is gone and nothing is left to be reported: no call under way, and, while there is an agent to
+    /// drain them, no ring that is not empty.
+    fn is_over(&self, has_agent: bool) -> bool {
+        // One count is the link's own list, one the list that these are.
+        let is_idle = |outlet: &Arc<crate::outlet::Outlet>| Arc::strong_count(outlet) <= 3;
+        self.stops
+            && self
+                .link
+                .outlets()
+                .iter()
+                .all(|outlet| is_idle(outlet) && (!has_agent || self.link.is_stale() || outlet.unload()))
+    }
+}

@@ -1,0 +1,267 @@
+//! What the pickers of one client share of the board: which one is in force, the rings, and whether the agent lives. A
+//! thread of the client's (`keeper.rs`) keeps it; pickers read one word to learn that something changed.
+
+use crate::endpoint::Endpoint;
+use crate::error::ClientError;
+use crate::outlet::Outlet;
+use lars_board::{Board, ForkWord, Packets, RingWriter, Stopwatch};
+use lars_wire::caller::Ping;
+use lars_wire::ring::{RingHalfFull, RingOffer};
+use lars_wire::{Message, codec};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How soon a flush asks again that could not be asked.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How a client's picks are made at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// From the board, in this process.
+    Board,
+    /// From the board as a dead or hung agent left it: states of nodes are not refreshed, and reports wait for the next
+    /// agent.
+    StaleBoard,
+    /// By asking the agent: there is no board, or the client was told to do without.
+    Socket,
+}
+
+/// The board's side of a client.
+pub(crate) struct Link {
+    /// The agent's socket, for errors.
+    pub(crate) socket: PathBuf,
+    /// The socket for boards and rings.
+    pub(crate) path: PathBuf,
+    /// Who we say we are.
+    pub(crate) name: String,
+    /// Records of each ring.
+    pub(crate) ring_records: u32,
+    pub(crate) stopwatch: Stopwatch,
+    /// Grows with each board; 0 in a child process.
+    word: Arc<ForkWord>,
+    is_stale: AtomicBool,
+    state: Mutex<State>,
+    /// Told when the agent has answered a flush, or has come or gone.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    board: Option<Board>,
+    packets: Option<Arc<Packets>>,
+    /// Every ring of the client, in the order of their numbers.
+    outlets: Vec<Arc<Outlet>>,
+    /// Those that no picker uses.
+    free: Vec<Arc<Outlet>>,
+    echo_asked: u64,
+    echo_answered: u64,
+}
+
+impl Link {
+    pub(crate) fn new(socket: PathBuf, name: String, ring_records: u32, word: Arc<ForkWord>) -> Self {
+        let mut path = socket.clone().into_os_string();
+        path.push(".board");
+        Self {
+            socket,
+            path: path.into(),
+            name,
+            ring_records,
+            stopwatch: Stopwatch::start(),
+            word,
+            is_stale: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Which board is in force; another number for each, 0 in a child process.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.word.get()
+    }
+
+    /// Whether this process is a child of the one that made the client.
+    #[inline]
+    pub(crate) fn is_child(&self) -> bool {
+        self.word.get() == 0
+    }
+
+    pub(crate) fn forked(&self) -> ClientError {
+        let endpoint = Endpoint::Unix(self.socket.clone());
+        ClientError::Forked { endpoint }
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        match (self.lock().board.is_some(), self.is_stale.load(Ordering::Relaxed)) {
+            (false, _) => Transport::Socket,
+            (true, false) => Transport::Board,
+            (true, true) => Transport::StaleBoard,
+        }
+    }
+
+    /// Whether picks are made from what a dead or hung agent left.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is an agent, alive or hanging.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.lock().packets.is_some()
+    }
+
+    pub(crate) fn set_stale(&self, stale: bool) {
+        self.is_stale.store(stale, Ordering::Relaxed);
+    }
+
+    /// The board in force.
+    pub(crate) fn board(&self) -> Option<Board> {
+        self.lock().board.clone()
+    }
+
+    /// An agent is there: its board is in force from here on, and it is offered every ring.
+    pub(crate) fn attach(&self, board: Board, packets: Arc<Packets>) {
+        let mut state = self.lock();
+        state.board = Some(board);
+        for outlet in &state.outlets {
+            offer(&packets, outlet);
+        }
+        state.packets = Some(packets);
+        self.set_stale(false);
+        self.word.set(self.word.get() + 1);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// The agent is gone. Its board stays.
+    pub(crate) fn detach(&self) {
+        let mut state = self.lock();
+        state.packets = None;
+        self.set_stale(true);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// A ring for one more picker: one that is free, or a new one.
+    pub(crate) fn check_out(self: &Arc<Self>) -> Option<Arc<Outlet>> {
+        let mut state = self.lock();
+        if let Some(outlet) = state.free.pop() {
+            return Some(outlet);
+        }
+        let ring = RingWriter::create(self.ring_records).ok()?;
+        let number = state.outlets.len() as u32;
+        let outlet = Arc::new(Outlet::new(number, ring, Arc::clone(self)));
+        if let Some(packets) = &state.packets {
+            offer(packets, &outlet);
+        }
+        state.outlets.push(Arc::clone(&outlet));
+        Some(outlet)
+    }
+
+    /// The picker needs its ring no more; calls that are still under way may go on to report there.
+    pub(crate) fn check_in(&self, outlet: Arc<Outlet>) {
+        self.lock().free.push(outlet);
+    }
+
+    /// Every ring.
+    pub(crate) fn outlets(&self) -> Vec<Arc<Outlet>> {
+        self.lock().outlets.clone()
+    }
+
+    /// The ring of that number.
+    pub(crate) fn outlet(&self, number: u32) -> Option<Arc<Outlet>> {
+        self.lock().outlets.get(number as usize).cloned()
+    }
+
+    /// Calls for which there was no room anywhere, since the last question.
+    pub(crate) fn take_lost(&self) -> u64 {
+        self.outlets().iter().map(|outlet| outlet.take_lost()).sum()
+    }
+
+    /// Forgets the rings: the client is gone. Those of calls still under way last as long as these.
+    pub(crate) fn clear(&self) {
+        let mut state = self.lock();
+        state.outlets.clear();
+        state.free.clear();
+        state.packets = None;
+    }
+
+    /// Tells the agent that a ring is half full. Where it does not listen, its next pass finds out.
+    #[cold]
+    pub(crate) fn half_full(&self, ring: u32) {
+        let packets = self.lock().packets.clone();
+        if let Some(packets) = packets {
+            let _ = send(&packets, &RingHalfFull { ring }, None);
+        }
+    }
+
+    /// A flush was answered.
+    pub(crate) fn answered(&self, echo: u64) {
+        let mut state = self.lock();
+        state.echo_answered = state.echo_answered.max(echo);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until an agent has taken everything that was reported, at most until `deadline`; whether it has.
+    pub(crate) fn flush(&self, deadline: Instant) -> bool {
+        let mut confirmed = false;
+        loop {
+            let outlets = self.outlets();
+            // Every one is asked, so that all bring in what they hold outside of their rings.
+            let left = outlets.iter().filter(|outlet| !outlet.unload()).count();
+            if outlets.is_empty() || (left == 0 && confirmed) {
+                return true;
+            }
+            match self.barrier(deadline) {
+                Some(answered) => confirmed = answered,
+                None => return false,
+            }
+        }
+    }
+
+    /// Asks the agent to drain and waits for its answer; false where it went away meanwhile, none at the deadline.
+    fn barrier(&self, deadline: Instant) -> Option<bool> {
+        let mut state = self.lock();
+        state.echo_asked += 1;
+        let (echo, packets) = (state.echo_asked, state.packets.clone());
+        let asked = packets
+            .as_ref()
+            .is_some_and(|packets| send(packets, &Ping { echo }, None));
+        while state.echo_answered < echo {
+            let left = deadline.checked_duration_since(Instant::now())?;
+            let left = if asked { left } else { left.min(ASK_AGAIN) };
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let same = match (&state.packets, &packets) {
+                (Some(now), Some(then)) => Arc::ptr_eq(now, then),
+                _ => false,
+            };
+            if !asked || !same {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// Each change of the state is one step, so a thread that panicked left it whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn offer(packets: &Packets, outlet: &Outlet) {
+    // Where it cannot be offered the ring waits for the next agent, and holds as much as it can.
+    if let Ok(file) = outlet.file() {
+        let ring = outlet.number;
+        send(packets, &RingOffer { ring }, Some(file.as_fd()));
+    }
+}
+
+/// Sends one frame as a packet; whether it was taken.
+pub(crate) fn send<M: Message>(packets: &Packets, message: &M, file: Option<BorrowedFd<'_>>) -> bool {
+    let mut bytes = Vec::new();
+    codec::append(message, 1, &mut bytes).is_ok() && packets.send(&bytes, file).is_ok()
+}

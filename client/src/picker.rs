@@ -1,0 +1,120 @@
+//! A picker: what one thread picks with, without sharing anything with the others.
+
+use crate::call::{Call, Chosen, micros};
+use crate::client::{Client, PickOptions};
+use crate::error::{ClientError, PickError};
+use crate::seat::{Seat, Seen};
+use lars_wire::ModuleId;
+use lars_wire::caller::Outcome;
+use std::fmt;
+use std::time::Duration;
+
+/// Picks for one thread. Made by [`Client::picker`]; may be sent to another thread, and takes `&mut`, so that a pick
+/// from the board takes no lock and writes nothing that other threads read.
+///
+/// Each picker has a ring of its own (256 KiB, most of it untouched by a thread that calls seldom), which goes to the
+/// next picker of the same client when this one is dropped.
+pub struct Picker {
+    client: Client,
+    /// None where the client does without the board.
+    seat: Option<Seat>,
+}
+
+impl Picker {
+    pub(crate) fn new(client: Client, seat: Option<Seat>) -> Self {
+        Self { client, seat }
+    }
+
+    /// As [`Client::pick`].
+    #[inline]
+    pub fn pick(&mut self, module: ModuleId) -> Result<Call, PickError> {
+        self.pick_with(module, PickOptions::default())
+    }
+
+    /// As [`Client::pick_with`].
+    #[inline]
+    pub fn pick_with(&mut self, module: ModuleId, options: PickOptions<'_>) -> Result<Call, PickError> {
+        let chosen = self.choose_with(module, options)?;
+        Ok(match &self.seat {
+            Some(seat) if chosen.by_board => Call::by_ring(seat.outlet(), chosen),
+            _ => Call::by_socket(self.client.clone(), chosen),
+        })
+    }
+
+    /// Picks without a guard, for callers that measure for themselves: nothing is reported unless [`Self::report`] is
+    /// called.
+    #[inline]
+    pub fn choose(&mut self, module: ModuleId) -> Result<Chosen, PickError> {
+        self.choose_with(module, PickOptions::default())
+    }
+
+    /// The same with a key, nodes to avoid, or a wait for the first route.
+    #[inline]
+    pub fn choose_with(&mut self, module: ModuleId, options: PickOptions<'_>) -> Result<Chosen, PickError> {
+        let Some(seat) = &mut self.seat else {
+            return self.client.ask(module, options);
+        };
+        if let Seen::Picked(picked) = seat.pick(module, options.key, options.avoid)? {
+            return picked.map(|chosen| reachable(seat, chosen));
+        }
+        ask(&self.client, seat, module, options)
+    }
+
+    /// Tells how a call ended to a node that [`Self::choose`] gave.
+    #[inline]
+    pub fn report(
+        &mut self,
+        chosen: &Chosen,
+        outcome: Outcome,
+        latency: Duration,
+    ) -> Result<(), ClientError> {
+        match &self.seat {
+            Some(seat) if chosen.by_board => seat.outlet().report(chosen.used(), outcome, micros(latency)),
+            _ => self.client.send_report(&chosen.report(outcome, 0, latency)),
+        }
+    }
+}
+
+/// Where the agent did not take the ring, the report goes over the socket.
+#[inline]
+pub(crate) fn reachable(seat: &Seat, chosen: Chosen) -> Chosen {
+    Chosen {
+        by_board: seat.outlet().is_usable(),
+        ..chosen
+    }
+}
+
+/// The board does not know the module: the agent is asked, and where it does not know yet (it has just started) or is
+/// not there, the board of the agent before.
+#[cold]
+#[inline(never)]
+pub(crate) fn ask(
+    client: &Client,
+    seat: &mut Seat,
+    module: ModuleId,
+    options: PickOptions<'_>,
+) -> Result<Chosen, PickError> {
+    let asked = client.ask(module, options);
+    if is_unknown(&asked)
+        && let Seen::Picked(picked) = seat.pick_previous(module, options.key, options.avoid)
+    {
+        return picked.map(|chosen| reachable(seat, chosen));
+    }
+    asked
+}
+
+/// Whether the agent could not tell, or was not there.
+pub(crate) fn is_unknown(asked: &Result<Chosen, PickError>) -> bool {
+    matches!(
+        asked,
+        Err(PickError::Pending { .. } | PickError::Failed { .. } | PickError::Client(_))
+    )
+}
+
+impl fmt::Debug for Picker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Picker")
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
