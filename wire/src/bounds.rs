@@ -52,7 +52,9 @@ const MODULE_BYTES: usize = 8;
 /// Bytes of a count or of a string's length.
 pub(crate) const COUNT_BYTES: usize = 8;
 /// Bytes of a report: module, node, token, outcome, retcode, latency.
-const REPORT_BYTES: usize = MODULE_BYTES + NODE_ADDR_BYTES + 8 + 1 + 4 + 4;
+pub(crate) const REPORT_BYTES: usize = MODULE_BYTES + NODE_ADDR_BYTES + 8 + 1 + 4 + 4;
+/// Bytes of the answer to a pick: status, node, token, version.
+pub(crate) const NODE_BODY_BYTES: usize = 1 + NODE_ADDR_BYTES + 8 + 8;
 /// Bytes of a known module: module, instance, version, hash.
 const KNOWN_MODULE_BYTES: usize = MODULE_BYTES + 3 * 8;
 /// Bytes of a page's node: address, weight, state, zone.

@@ -2,12 +2,16 @@
 //! but the batch, the name of a caller and the texts for people.
 
 use crate::bounded;
-use crate::bounds::{AVOID_MAX, CALLER_NAME_BYTES_MAX, EXPLAINED_MAX, REPORTS_MAX, TEXT_BYTES_MAX};
+use crate::bounds::{
+    AVOID_MAX, CALLER_NAME_BYTES_MAX, EXPLAINED_MAX, NODE_BODY_BYTES, REPORT_BYTES, REPORTS_MAX,
+    TEXT_BYTES_MAX,
+};
 use crate::byte_enum::byte_enum;
 use crate::codec::Message;
 use crate::frame::Kind;
 use crate::module::ModuleId;
 use crate::node::NodeAddr;
+use crate::plain::{Reader, Writer};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -86,6 +90,51 @@ impl Pick {
             deadline_ms: 0,
             avoid: Avoid::NONE,
         }
+    }
+
+    /// The same, without what it avoids.
+    pub const fn bare(&self) -> BarePick {
+        BarePick {
+            module: self.module,
+            key: self.key,
+            deadline_ms: self.deadline_ms,
+        }
+    }
+}
+
+/// A [`Pick`] that avoids nothing, as most do: read without the room for the nodes of those that do, whose 145 bytes
+/// would be zeroed and copied for each pick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BarePick {
+    /// As in [`Pick`].
+    pub module: ModuleId,
+    /// As in [`Pick`].
+    pub key: Option<u64>,
+    /// As in [`Pick`].
+    pub deadline_ms: u32,
+}
+
+impl BarePick {
+    /// Reads the body of such a pick; none where it is another one, or no pick: [`crate::codec::decode`] tells which.
+    #[inline]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let mut body = Reader::new(body);
+        let pick = Self::read_from(&mut body)?;
+        (body.u64()? == 0 && body.left() == 0).then_some(pick)
+    }
+
+    /// What stands before the nodes to avoid.
+    #[inline]
+    fn read_from(body: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            module: body.module()?,
+            key: match body.u8()? {
+                0 => None,
+                1 => Some(body.u64()?),
+                _ => return None,
+            },
+            deadline_ms: body.u32()?,
+        })
     }
 }
 
@@ -233,9 +282,44 @@ impl Message for Welcome {
 }
 impl Message for Pick {
     const KIND: Kind = Kind::Pick;
+
+    #[inline]
+    fn read_plain(body: &[u8]) -> Option<Self> {
+        let mut body = Reader::new(body);
+        let bare = BarePick::read_from(&mut body)?;
+        let avoid = Avoid::read_plain(&mut body)?;
+        (body.left() == 0).then_some(Self {
+            module: bare.module,
+            key: bare.key,
+            deadline_ms: bare.deadline_ms,
+            avoid,
+        })
+    }
 }
 impl Message for Node {
     const KIND: Kind = Kind::Node;
+
+    #[inline]
+    fn read_plain(body: &[u8]) -> Option<Self> {
+        let mut body = Reader::new(body);
+        let node = Self {
+            status: Status::try_from(body.u8()?).ok()?,
+            node: body.node()?,
+            token: body.u64()?,
+            version: body.u64()?,
+        };
+        (body.left() == 0).then_some(node)
+    }
+
+    #[inline]
+    fn write_plain(&self, space: &mut [u8]) -> Option<usize> {
+        let mut body = Writer::new(space.first_chunk_mut::<NODE_BODY_BYTES>()?);
+        body.put([self.status.into()])?;
+        body.node(self.node)?;
+        body.put(self.token.to_le_bytes())?;
+        body.put(self.version.to_le_bytes())?;
+        Some(NODE_BODY_BYTES)
+    }
     fn check(&self) -> Result<(), &'static str> {
         if self.status == Status::Ok && !self.node.is_callable() {
             Err("node")
@@ -244,11 +328,47 @@ impl Message for Node {
         }
     }
 }
+impl Report {
+    #[inline]
+    fn read_from(body: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            module: body.module()?,
+            node: body.node()?,
+            token: body.u64()?,
+            outcome: Outcome::try_from(body.u8()?).ok()?,
+            retcode: body.i32()?,
+            latency_us: body.u32()?,
+        })
+    }
+}
+
 impl Message for Report {
     const KIND: Kind = Kind::Report;
+
+    #[inline]
+    fn read_plain(body: &[u8]) -> Option<Self> {
+        let mut body = Reader::new(body);
+        let report = Self::read_from(&mut body)?;
+        (body.left() == 0).then_some(report)
+    }
 }
 impl Message for ReportBatch {
     const KIND: Kind = Kind::ReportBatch;
+
+    fn read_plain(body: &[u8]) -> Option<Self> {
+        let mut body = Reader::new(body);
+        let count = usize::try_from(body.u64()?).ok()?;
+        // Judged before anything is reserved.
+        if count > REPORTS_MAX || body.left() != count * REPORT_BYTES {
+            return None;
+        }
+        let mut reports = Vec::with_capacity(count);
+        for _ in 0..count {
+            reports.push(Report::read_from(&mut body)?);
+        }
+        Some(Self { reports })
+    }
+
     fn check(&self) -> Result<(), &'static str> {
         if self.reports.len() > REPORTS_MAX {
             Err("reports")
@@ -307,6 +427,7 @@ impl Avoid {
     };
 
     /// The nodes.
+    #[inline]
     pub fn as_slice(&self) -> &[NodeAddr] {
         &self.nodes[..usize::from(self.len)]
     }
@@ -319,6 +440,19 @@ impl Avoid {
             self.len += 1;
         }
         room
+    }
+
+    #[inline]
+    fn read_plain(body: &mut Reader<'_>) -> Option<Self> {
+        let count = body.u64()?;
+        let mut avoid = Self::NONE;
+        if count > AVOID_MAX as u64 {
+            return None;
+        }
+        for _ in 0..count {
+            avoid.push(body.node()?);
+        }
+        Some(avoid)
     }
 }
 

@@ -27,6 +27,20 @@ pub trait Message: Serialize + DeserializeOwned {
     fn check(&self) -> Result<(), &'static str> {
         Ok(())
     }
+
+    /// A short cut for the hottest messages: reads a body without serde. `None` says nothing about the body but that
+    /// bincode must judge it; a body that is read must be exactly what bincode would make of it.
+    #[doc(hidden)]
+    fn read_plain(_: &[u8]) -> Option<Self> {
+        None
+    }
+
+    /// The same for writing the body into `space`, which is large enough or must be left to bincode: how many bytes
+    /// were written, which must be bincode's.
+    #[doc(hidden)]
+    fn write_plain(&self, _: &mut [u8]) -> Option<usize> {
+        None
+    }
 }
 
 /// Why a body cannot be decoded (the peer's fault) or encoded (ours: a bound was not kept).
@@ -77,7 +91,17 @@ pub struct UnknownByte {
 }
 
 /// Decodes a whole body.
+#[inline]
 pub fn decode<M: Message>(body: &[u8]) -> Result<M, CodecError> {
+    match M::read_plain(body) {
+        Some(message) if message.check().is_ok() => Ok(message),
+        _ => decode_by_bincode(body),
+    }
+}
+
+/// Decodes a whole body without any short cut: what every other way is held against.
+#[doc(hidden)]
+pub fn decode_by_bincode<M: Message>(body: &[u8]) -> Result<M, CodecError> {
     let kind = M::KIND;
     let (message, used) =
         bincode::serde::decode_from_slice::<M, _>(body, CONFIGURATION).map_err(|error| {
@@ -108,6 +132,7 @@ fn reason(error: DecodeError) -> String {
 
 /// Encodes header and body into the front of `out`; returns the frame's length. Nothing is allocated. The sender
 /// keeps the bounds that [`Message::check`] judges: they are not judged again here, on the path of every answer.
+#[inline]
 pub fn encode<M: Message>(message: &M, sequence: u32, out: &mut [u8]) -> Result<usize, CodecError> {
     let space = out.len();
     let no_space = CodecError::NoSpace { kind: M::KIND, space };
@@ -115,7 +140,9 @@ pub fn encode<M: Message>(message: &M, sequence: u32, out: &mut [u8]) -> Result<
         return Err(no_space);
     };
     let room = rest.len().min(BODY_BYTES_MAX);
-    let Ok(body_bytes) = bincode::serde::encode_into_slice(message, &mut rest[..room], CONFIGURATION) else {
+    let body = &mut rest[..room];
+    let plain = message.write_plain(body);
+    let Some(body_bytes) = plain.or_else(|| encode_by_bincode(message, body)) else {
         return Err(no_space);
     };
     Header {
@@ -125,6 +152,11 @@ pub fn encode<M: Message>(message: &M, sequence: u32, out: &mut [u8]) -> Result<
     }
     .put(head);
     Ok(HEADER_BYTES + body_bytes)
+}
+
+/// Encodes a body without any short cut; none where it does not fit.
+fn encode_by_bincode<M: Message>(message: &M, body: &mut [u8]) -> Option<usize> {
+    bincode::serde::encode_into_slice(message, body, CONFIGURATION).ok()
 }
 
 /// Encodes header and body at the end of `out`, which grows by the frame's length; on an error it is as it was.

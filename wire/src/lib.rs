@@ -18,6 +18,7 @@ pub mod held;
 mod module;
 pub mod names;
 mod node;
+mod plain;
 pub mod record;
 pub mod ring;
 pub mod route;

@@ -10,8 +10,8 @@ use lars_pool::{ConnectionId, CoreIndex, Peer, Turn};
 use lars_wire::admin::GetStatus;
 use lars_wire::bounds::{HEADER_BYTES, TEXT_BYTES_MAX};
 use lars_wire::caller::{
-    Avoid, Explain, GetRoute, Hello, Node, Pick, Ping, Pong, Register, Registered, Report, ReportBatch,
-    Status, Welcome,
+    Avoid, BarePick, Explain, GetRoute, Hello, Node, Pick, Ping, Pong, Register, Registered, Report,
+    ReportBatch, Status, Welcome,
 };
 use lars_wire::frame::Frame;
 use lars_wire::{Kind, Message, ModuleId, VERSION, codec};
@@ -43,7 +43,10 @@ impl Core {
             sequence,
         };
         match kind {
-            Kind::Pick => self.pick(turn, asker, &codec::decode(body)?),
+            Kind::Pick => match BarePick::read(body) {
+                Some(pick) => self.pick(turn, asker, pick, &Avoid::NONE),
+                None => self.pick_and_avoid(turn, asker, body)?,
+            },
             Kind::Report => self.reports(turn, &[codec::decode(body)?])?,
             Kind::ReportBatch => self.reports(turn, &codec::decode::<ReportBatch>(body)?.reports)?,
             Kind::Register => {
@@ -100,17 +103,27 @@ impl Core {
         Ok(())
     }
 
-    fn pick(&mut self, turn: &mut Turn<'_, Mail>, asker: Asker, pick: &Pick) {
-        match self.pick_here(pick.module, pick.key, &pick.avoid) {
+    fn pick(&mut self, turn: &mut Turn<'_, Mail>, asker: Asker, pick: BarePick, avoid: &Avoid) {
+        match self.pick_here(pick.module, pick.key, avoid) {
             Some(node) => self.node(turn, asker, &node),
-            None => self.ask(
-                turn,
-                asker,
-                pick.module,
-                Question::Pick(pick.key, pick.avoid),
-                pick.deadline_ms,
-            ),
+            None => {
+                let question = Question::Pick(pick.key, *avoid);
+                self.ask(turn, asker, pick.module, question, pick.deadline_ms);
+            }
         }
+    }
+
+    /// Apart, so that no other pick pays for the room of the nodes to avoid.
+    #[inline(never)]
+    fn pick_and_avoid(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        asker: Asker,
+        body: &[u8],
+    ) -> Result<(), Refused> {
+        let pick: Pick = codec::decode(body)?;
+        self.pick(turn, asker, pick.bare(), &pick.avoid);
+        Ok(())
     }
 
     /// Picks from the board; none where the module is not on it.

@@ -3,6 +3,7 @@ mod document;
 mod golden;
 mod hostile;
 mod largest;
+mod plain;
 mod round_trip;
 mod samples;
 mod strategies;
