@@ -29,9 +29,30 @@ impl Child {
     /// # Errors
     /// The system refuses.
     pub fn start(role: &str, processor: usize, task: &impl Serialize) -> Result<Self, BenchError> {
+        Self::start_under(&[], role, processor, task)
+    }
+
+    /// The same by another program, which takes what to run behind its own words.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn start_under(
+        words: &[String],
+        role: &str,
+        processor: usize,
+        task: &impl Serialize,
+    ) -> Result<Self, BenchError> {
         let task = serde_json::to_string(task).map_err(|error| BenchError::Answer(error.to_string()))?;
         let program = std::env::current_exe().doing("find this program")?;
-        let mut process = Command::new(program)
+        let mut command = match words {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let mut process = command
             .args([ROLE, role, &processor.to_string(), &task])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -84,6 +105,15 @@ impl Child {
     pub fn report<T: DeserializeOwned>(&mut self, work: Duration) -> Result<T, BenchError> {
         let line = self.line(work)?;
         serde_json::from_str(&line).map_err(|error| self.failed(format!("printed '{line}': {error}")))
+    }
+
+    /// Lets it end by itself, as it does when the harness is gone, and waits for that.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn end(mut self) -> Result<(), BenchError> {
+        drop(self.process.stdin.take());
+        self.process.wait().doing("wait for a process").map(drop)
     }
 
     fn failed(&self, what: String) -> BenchError {

@@ -82,7 +82,11 @@ pub fn run(options: Options) -> Result<(), BenchError> {
 }
 
 impl Harness {
-    fn new(options: Options) -> Result<Self, BenchError> {
+    /// A harness that has measured nothing.
+    ///
+    /// # Errors
+    /// There is no room for its folder.
+    pub fn new(options: Options) -> Result<Self, BenchError> {
         Ok(Self {
             options,
             processors: Processors::choose(),

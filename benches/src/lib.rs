@@ -3,9 +3,11 @@
 //! Read in this order: [`arguments`] (how it is called), [`harness`] (what a run holds), [`measure`] (one file for
 //! each table of results), [`load`] and [`echo`] (the processes that ask, and the bare ones that only echo),
 //! [`services`] (the real ones), [`child`] (how it starts itself again as any of them), [`results`] (what is printed).
+//! Beside that whole: [`cases`] (single pieces of the data path) and [`instructions`] (which counts theirs).
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod cases;
 pub mod child;
 pub mod cpu;
 pub mod echo;
@@ -13,6 +15,7 @@ pub mod error;
 pub mod exchange;
 pub mod greeting;
 pub mod harness;
+pub mod instructions;
 pub mod load;
 pub mod machine;
 pub mod measure;

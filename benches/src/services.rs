@@ -67,9 +67,17 @@ impl Services {
     /// # Errors
     /// It does not start.
     pub fn agent(&self, harness: &mut Harness, io: Io) -> Result<Server, BenchError> {
+        self.agent_under(&[], harness, io)
+    }
+
+    /// The same by another program, which takes what to run behind its own words.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn agent_under(&self, words: &[String], harness: &mut Harness, io: Io) -> Result<Server, BenchError> {
         let socket = harness.socket();
         let config = self.agent_config(&socket, io);
-        let (child, _) = start(harness, "agent", harness.processors.serving, &config)?;
+        let (child, _) = start_under(words, harness, "agent", harness.processors.serving, &config)?;
         let target = Target {
             socket,
             process: child.id(),
@@ -117,8 +125,18 @@ pub fn node(number: u32) -> NodeAddr {
     NodeAddr::from_ipv4_number(0x0a00_0001 + number, 7777)
 }
 
-/// Starts `lars SERVICE --config FILE`; returns when it says where it listens, with what it says.
 fn start(
+    harness: &Harness,
+    service: &str,
+    processor: usize,
+    config: &str,
+) -> Result<(Child, String), BenchError> {
+    start_under(&[], harness, service, processor, config)
+}
+
+/// Starts `lars SERVICE --config FILE`; returns when it says where it listens, with what it says.
+fn start_under(
+    words: &[String],
     harness: &Harness,
     service: &str,
     processor: usize,
@@ -127,7 +145,7 @@ fn start(
     let path = config_path(harness.folder(), service);
     fs::write(&path, config).doing("write a configuration")?;
     let command = ["lars", service, "--config", &path.to_string_lossy()].map(str::to_owned);
-    let mut child = Child::start(role::LARS, processor, &command)?;
+    let mut child = Child::start_under(words, role::LARS, processor, &command)?;
     let line = child.line(Duration::ZERO)?;
     let place = line
         .strip_prefix("listening: ")

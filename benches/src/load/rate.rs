@@ -42,6 +42,13 @@ struct Caller {
     exchange: Exchange,
 }
 
+/// Callers that are served in turn, by one thread.
+pub struct Carousel {
+    callers: Vec<Caller>,
+    answers: Vec<u8>,
+    out: Vec<u8>,
+}
+
 impl Rate {
     /// Answers in a second of the server's processor time.
     pub fn per_core_s(&self) -> f64 {
@@ -59,25 +66,11 @@ impl Rate {
 /// # Errors
 /// The server does not answer as it should.
 pub fn run(task: &RateTask) -> Result<Rate, BenchError> {
-    let mut callers = Vec::new();
-    let mut out = Vec::new();
-    for number in 0..task.connections {
-        let stream = task.target.connect(number)?;
-        let exchange = Exchange::new(task.target.ask, module(number))?;
-        out.clear();
-        for _ in 0..task.outstanding {
-            exchange.begin(&mut out);
-        }
-        callers.push(Caller { stream, exchange });
-        callers[number as usize].stream.write_all(&out).doing("ask")?;
-    }
-    let mut answers = vec![0; task.outstanding as usize * NODE_BYTES];
+    let mut carousel = Carousel::start(&task.target, task.connections, task.outstanding)?;
     let mut turn_for = |time: Duration| -> Result<(u64, Duration), BenchError> {
         let (started, mut rounds) = (Instant::now(), 0);
         while started.elapsed() < time {
-            for caller in &mut callers {
-                caller.round(&mut answers, &mut out)?;
-            }
+            carousel.round()?;
             rounds += 1;
         }
         Ok((rounds, started.elapsed()))
@@ -94,6 +87,42 @@ pub fn run(task: &RateTask) -> Result<Rate, BenchError> {
         seconds: took.as_secs_f64(),
         server_seconds: used as f64 / 1e9,
     })
+}
+
+impl Carousel {
+    /// Connects so many callers and asks as many questions on each.
+    ///
+    /// # Errors
+    /// The server does not answer as it should.
+    pub fn start(target: &Target, connections: u32, outstanding: u32) -> Result<Self, BenchError> {
+        let (mut callers, mut out) = (Vec::new(), Vec::new());
+        for number in 0..connections {
+            let mut stream = target.connect(number)?;
+            let exchange = Exchange::new(target.ask, module(number))?;
+            out.clear();
+            for _ in 0..outstanding {
+                exchange.begin(&mut out);
+            }
+            stream.write_all(&out).doing("ask")?;
+            callers.push(Caller { stream, exchange });
+        }
+        Ok(Self {
+            callers,
+            answers: vec![0; outstanding as usize * NODE_BYTES],
+            out,
+        })
+    }
+
+    /// Takes every caller's answers and asks as many questions again.
+    ///
+    /// # Errors
+    /// The server does not answer as it should.
+    pub fn round(&mut self) -> Result<(), BenchError> {
+        for caller in &mut self.callers {
+            caller.round(&mut self.answers, &mut self.out)?;
+        }
+        Ok(())
+    }
 }
 
 impl Caller {
