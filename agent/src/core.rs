@@ -20,6 +20,7 @@ use crate::stats::CoreCounts;
 use crate::status::StatusSource;
 use lars_board::BoardReader;
 use lars_pool::{ByConnection, CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Seldom, Turn};
+use lars_wire::session::Stopped;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -106,8 +107,17 @@ impl Core {
     }
 
     /// Tells the caller why, and closes its connection.
-    fn refuse(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, refused: &Refused) -> Received {
-        Self::reply(turn, connection, 0, &refused.refusal());
+    fn refuse(
+        &mut self,
+        turn: &mut Turn<'_, Mail>,
+        connection: ConnectionId,
+        Stopped {
+            sequence,
+            error: refused,
+            ..
+        }: &Stopped<Refused>,
+    ) -> Received {
+        Self::reply(turn, connection, *sequence, &refused.refusal());
         if !matches!(refused, Refused::Stopping) {
             self.counts.bad_frames.add(1);
             if let Some(kept_back) = self.bad_log.allow(turn.now()) {
@@ -198,7 +208,7 @@ impl Handler for Core {
         match drained {
             Ok(drained) if drained.more => Received::Yield(drained.consumed),
             Ok(drained) => Received::Consumed(drained.consumed),
-            Err(refused) => self.refuse(turn, connection, &refused),
+            Err(stopped) => self.refuse(turn, connection, &stopped),
         }
     }
 

@@ -195,24 +195,21 @@ impl Handler for DnsCore {
             return self.received_old(turn, id, bytes);
         }
         let mut session = connection.session;
-        let (start, mut sequence, mut consumed) = (bytes.as_ptr().addr(), 0, 0);
-        let drained = session.drain(bytes, FRAMES_PER_TURN_MAX, |frame| {
-            sequence = frame.header.sequence;
-            consumed = frame.body.as_ptr().addr() - HEADER_BYTES - start;
-            self.question(turn, id, frame)
-        });
+        let drained = session.drain(bytes, FRAMES_PER_TURN_MAX, |frame| self.question(turn, id, frame));
         if let Some(connection) = self.connection_mut(id) {
             connection.session = session;
         }
         match drained {
             Ok(drained) if drained.more => Received::Yield(drained.consumed),
             Ok(drained) => Received::Consumed(drained.consumed),
-            Err(Stop::Later) => Received::Yield(consumed),
-            Err(Stop::Refuse(reason, text)) => {
-                self.complain(turn, id, &text);
-                self.refuse(turn, id, sequence, reason, text);
-                Received::Close
-            }
+            Err(stopped) => match stopped.error {
+                Stop::Later => Received::Yield(stopped.consumed),
+                Stop::Refuse(reason, text) => {
+                    self.complain(turn, id, &text);
+                    self.refuse(turn, id, stopped.sequence, reason, text);
+                    Received::Close
+                }
+            },
         }
     }
 

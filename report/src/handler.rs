@@ -14,6 +14,7 @@ use lars_wire::bounds::{HEADER_BYTES, TALLIES_MAX, TEXT_BYTES_MAX};
 use lars_wire::caller::{Hello, Welcome};
 use lars_wire::frame::Frame;
 use lars_wire::record::{TallyAck, TallyBatch};
+use lars_wire::session::Stopped;
 use lars_wire::{Kind, Message, VERSION, codec};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -306,9 +307,7 @@ impl Handler for ReportHandler {
             });
         }
         let mut stream = session.stream;
-        let mut question = 0;
         let drained = stream.drain(bytes, FRAMES_PER_TURN_MAX, |frame| {
-            question = frame.header.sequence;
             self.request(turn, connection, frame)
         });
         if let Some(session) = self.sessions.get(connection) {
@@ -317,14 +316,8 @@ impl Handler for ReportHandler {
         match drained {
             Ok(drained) if drained.more => Received::Yield(drained.consumed),
             Ok(drained) => Received::Consumed(drained.consumed),
-            Err(refused) => {
-                // Bytes that are no frame ask no question.
-                let question = if matches!(refused, Refused::Frame(_)) {
-                    0
-                } else {
-                    question
-                };
-                self.refuse(turn, connection, question, &refused);
+            Err(Stopped { sequence, error, .. }) => {
+                self.refuse(turn, connection, sequence, &error);
                 Received::Close
             }
         }

@@ -28,6 +28,17 @@ pub struct Drained {
     pub more: bool,
 }
 
+/// Where [`Session::drain`] stopped, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped<E> {
+    /// Bytes before the frame that was not handled.
+    pub consumed: usize,
+    /// That frame's sequence, which a refusal repeats; 0 where the bytes are no frame and so ask no question.
+    pub sequence: u32,
+    /// What was wrong with it.
+    pub error: E,
+}
+
 impl Session {
     /// A connection just accepted.
     pub const fn new() -> Self {
@@ -37,21 +48,23 @@ impl Session {
     }
 
     /// Hands at most `frames_max` whole frames to `each`. Stops at the first error, the peer's or `each`'s: frames
-    /// before it were handled, and the connection must be closed.
+    /// before it were handled, and where it is the peer's the connection must be closed.
     pub fn drain<E: From<FrameError>>(
         &mut self,
         bytes: &[u8],
         frames_max: usize,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
-    ) -> Result<Drained, E> {
+    ) -> Result<Drained, Stopped<E>> {
         let mut consumed = 0;
+        let no_frame = |consumed| {
+            move |error: FrameError| Stopped {
+                consumed,
+                sequence: 0,
+                error: E::from(error),
+            }
+        };
         if self.stage == Stage::Preface {
-            // Taken together with the first frame: until that is whole, the peer has said nothing.
-            let whole = match frame::split_preface(bytes)? {
-                Some(used) => frame::split(&bytes[used..])?.map(|_| used),
-                None => None,
-            };
-            let Some(used) = whole else {
+            let Some(used) = whole_preface(bytes).map_err(no_frame(0))? else {
                 return Ok(Drained {
                     consumed: 0,
                     more: false,
@@ -61,17 +74,33 @@ impl Session {
             self.stage = Stage::Frames;
         }
         for _ in 0..frames_max {
-            let Some(frame) = frame::split(&bytes[consumed..])? else {
+            let split = frame::split(&bytes[consumed..]).map_err(no_frame(consumed))?;
+            let Some(frame) = split else {
                 return Ok(Drained {
                     consumed,
                     more: false,
                 });
             };
+            each(frame).map_err(|error| Stopped {
+                consumed,
+                sequence: frame.header.sequence,
+                error,
+            })?;
             consumed += frame.bytes();
-            each(frame)?;
         }
-        let more = frame::split(&bytes[consumed..])?.is_some();
-        Ok(Drained { consumed, more })
+        let more = frame::split(&bytes[consumed..]).map_err(no_frame(consumed))?;
+        Ok(Drained {
+            consumed,
+            more: more.is_some(),
+        })
+    }
+}
+
+/// Bytes of the preface, once the first frame behind it is whole: until then the peer has said nothing.
+fn whole_preface(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    match frame::split_preface(bytes)? {
+        Some(used) => Ok(frame::split(&bytes[used..])?.map(|_| used)),
+        None => Ok(None),
     }
 }
 
@@ -128,6 +157,37 @@ mod tests {
     #[test]
     fn stranger_is_told_apart_at_its_first_byte() {
         let result = Session::new().drain(b"G", 1, |_| Ok::<_, FrameError>(()));
-        assert_eq!(result, Err(FrameError::NoPreface));
+        assert_eq!(
+            result,
+            Err(Stopped {
+                consumed: 0,
+                sequence: 0,
+                error: FrameError::NoPreface
+            })
+        );
+    }
+
+    #[test]
+    fn frame_that_is_not_taken_is_named_and_bytes_that_are_none_ask_no_question() {
+        let mut bytes = crate::PREFACE.to_vec();
+        for sequence in 7..10 {
+            codec::append(&Ping { echo: 0 }, sequence, &mut bytes).expect("a ping fits");
+        }
+        let second = 8 + 20;
+        let result = Session::new().drain(&bytes, 9, |frame| match frame.header.sequence {
+            8 => Err(FrameError::Reserved),
+            _ => Ok(()),
+        });
+        let stopped = |consumed, sequence, error| {
+            Err(Stopped {
+                consumed,
+                sequence,
+                error,
+            })
+        };
+        assert_eq!(result, stopped(second, 8, FrameError::Reserved));
+        bytes[second + 4] = 9;
+        let result = Session::new().drain(&bytes, 9, |_| Ok(()));
+        assert_eq!(result, stopped(second, 0, FrameError::Version { version: 9 }));
     }
 }

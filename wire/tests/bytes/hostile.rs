@@ -186,7 +186,7 @@ fn drained(stream: &[u8], pieces: &[usize], frames_max: usize) -> (Vec<(Kind, u3
                         break;
                     }
                 }
-                Err(error) => return (seen, Some(error)),
+                Err(stopped) => return (seen, Some(stopped.error)),
             }
         }
     }
