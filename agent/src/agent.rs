@@ -226,6 +226,7 @@ fn plan(config: &AgentConfig) -> Result<Plan<Mail>, AgentError> {
         cores: config.cores,
         pin: config.pin,
         connections_max: config.connections_max,
+        unsent_bytes_max: config.unsent_max_mib as usize * 1024 * 1024,
     })
     .map_err(system("the agent's cores cannot be planned"))?;
     let listen = |path: &std::path::Path| {

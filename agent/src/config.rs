@@ -25,6 +25,10 @@ pub struct AgentConfig {
     pub pin: bool,
     /// Connections of callers at a time; more are closed at once. 1 to 1,000,000, default 10,000.
     pub connections_max: u32,
+    /// Mebibytes of answers that may wait on each core for callers to read them. Above half of it a caller must have
+    /// read its last answer before it gets the next; at all of it those that hold most are closed. 4 to 65,536,
+    /// default 64.
+    pub unsent_max_mib: u32,
     /// Addresses of dns, `HOST:PORT`: tried in turn from a random one, names resolved at each try. 1 to 16.
     /// Default `127.0.0.1:7778`.
     pub dns: Vec<String>,
@@ -69,6 +73,7 @@ impl Default for AgentConfig {
             cores: 0,
             pin: true,
             connections_max: 10_000,
+            unsent_max_mib: 64,
             dns: vec!["127.0.0.1:7778".to_owned()],
             report: vec!["127.0.0.1:7779".to_owned()],
             routes_path: "agent.routes".into(),
@@ -125,6 +130,7 @@ impl AgentConfig {
         let ranges = [
             ("cores", u32::from(self.cores), 0, u32::from(CORES_MAX)),
             ("connections_max", self.connections_max, 1, 1_000_000),
+            ("unsent_max_mib", self.unsent_max_mib, 4, 65_536),
             ("modules_max", self.modules_max, 64, 1_048_576),
             ("rings_max", self.rings_max, 0, 32_768),
             ("module_idle_s", self.module_idle_s, 10, 86_400),

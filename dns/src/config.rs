@@ -24,6 +24,10 @@ pub struct DnsConfig {
     pub pin: bool,
     /// Connections at a time; more are closed at once. 1 to 1,000,000, default 100,000.
     pub connections_max: u32,
+    /// Mebibytes of answers and pushes that may wait on each core for peers to read them, what many of them get counted
+    /// once. Above half of it a peer must have read its last answer before it gets the next; at all of it those that
+    /// hold most are closed. 4 to 65,536, default 256.
+    pub unsent_max_mib: u32,
     /// How often the store is looked at, in milliseconds. 10 to 60,000, default 100.
     pub poll_interval_ms: u32,
     /// Subscriptions of all connections together, shared out evenly over the cores. 1 to 1,000,000,000, default
@@ -45,6 +49,7 @@ impl Default for DnsConfig {
             cores: 1,
             pin: true,
             connections_max: 100_000,
+            unsent_max_mib: 256,
             poll_interval_ms: 100,
             subscriptions_max: 100_000_000,
             connection_subscriptions_max: 1_048_576,
@@ -67,6 +72,7 @@ impl DnsConfig {
         let ranges = [
             ("cores", u32::from(self.cores), 0, 64),
             ("connections_max", self.connections_max, 1, 1_000_000),
+            ("unsent_max_mib", self.unsent_max_mib, 4, 65_536),
             ("poll_interval_ms", self.poll_interval_ms, 10, 60_000),
             ("subscriptions_max", self.subscriptions_max, 1, 1_000_000_000),
             (

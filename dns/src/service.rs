@@ -163,6 +163,7 @@ fn cores_of(config: &DnsConfig) -> CoresConfig {
         cores: config.cores,
         pin: config.pin,
         connections_max: config.connections_max,
+        unsent_bytes_max: config.unsent_max_mib as usize * 1024 * 1024,
     }
 }
 

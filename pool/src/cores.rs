@@ -17,6 +17,7 @@ mod sending;
 pub(crate) mod slots;
 mod timers;
 pub(crate) mod token;
+mod unsent;
 
 pub(crate) use desk::Desk;
 
@@ -88,7 +89,14 @@ pub struct CoresConfig {
     pub pin: bool,
     /// Connections of the whole service; more are closed at once and counted.
     pub connections_max: u32,
+    /// Bytes that may wait on one core for its peers to read them. Above half of it nobody is answered again who has
+    /// not read the last answer; at all of it the connections that hold most are closed as slow. At least
+    /// [`UNSENT_BYTES_MIN`].
+    pub unsent_bytes_max: usize,
 }
+
+/// The smallest bound for what may wait on one core: twice what one connection may have queued.
+pub const UNSENT_BYTES_MIN: usize = 2 * out_queue::OUT_BYTES_MAX;
 
 /// Where to listen.
 #[derive(Clone, Debug)]
@@ -250,6 +258,7 @@ impl<M: Send + 'static> Plan<M> {
                 kind: self.io.kind,
                 buffers: self.buffers,
                 connections_max: u64::from(self.config.connections_max.min(token::SLOTS_MAX)),
+                unsent_bytes_max: self.config.unsent_bytes_max.max(UNSENT_BYTES_MIN),
                 posts,
                 inbox: Inbox {
                     waker: self.wakers[core].clone(),

@@ -25,7 +25,7 @@ pub use buffers::{
     RECEIVE_SMALL,
 };
 pub use by_connection::ByConnection;
-pub use cores::{Bind, Cores, CoresConfig, IoChoice, IoInUse, IoKind, Plan};
+pub use cores::{Bind, Cores, CoresConfig, IoChoice, IoInUse, IoKind, Plan, UNSENT_BYTES_MIN};
 pub use handler::{CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received};
 pub use seldom::Seldom;
 pub use stats::{CoreStats, Count, Metric};

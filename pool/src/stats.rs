@@ -68,6 +68,7 @@ core_stats! {
     closed_by_peer, "lars_pool_connections_closed_peer_total", "Connections that the peer closed";
     closed_by_handler, "lars_pool_connections_closed_handler_total", "Connections that the service closed";
     closed_slow, "lars_pool_connections_closed_slow_total", "Connections closed because the peer did not read";
+    closed_crowding, "lars_pool_connections_closed_crowding_total", "Of the slow ones, those that held most when a core had too much unsent";
     closed_unfinished, "lars_pool_connections_closed_unfinished_total", "Connections closed because a frame was left unfinished";
     closed_by_error, "lars_pool_connections_closed_error_total", "Connections whose socket failed";
     closed_by_stop, "lars_pool_connections_closed_stop_total", "Connections open when the service stopped";
@@ -84,6 +85,7 @@ core_stats! {
     mail, "lars_pool_mail_total", "Mail taken from other threads";
     posts_held_back, "lars_pool_posts_held_back", "Mail for other cores that waits because their queues are full";
     connections_waiting, "lars_pool_connections_waiting", "Connections whose bytes wait for another turn or for memory";
+    unsent_bytes, "lars_pool_unsent_bytes", "Bytes that wait for peers to read them, shared ones counted once";
     replies_beyond, "lars_pool_replies_beyond_total", "Answers written outside the pool because it was exhausted";
 }
 

@@ -30,26 +30,28 @@ impl<'a, M> Turn<'a, M> {
         bytes_max: usize,
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> bool {
-        self.desk.queue(connection, bytes_max, |out, memory| {
-            out.append(memory, bytes_max, fill)
+        self.desk.queue(connection, bytes_max, |out, memory, unsent| {
+            out.append(memory, unsent, bytes_max, fill)
         })
     }
 
     /// Queues bytes that other connections send too (a push encoded once), behind what was queued before.
     pub fn reply_shared(&mut self, connection: ConnectionId, bytes: Bytes) -> bool {
-        self.desk.queue(connection, bytes.len(), |out, memory| {
-            out.append_shared(memory, bytes)
+        self.desk.queue(connection, bytes.len(), |out, memory, unsent| {
+            out.append_shared(memory, unsent, bytes)
         })
     }
 
-    /// How many more bytes the connection's out-queue takes; 0 where the connection is gone. A handler whose answers
+    /// How many more bytes the connection's out-queue takes; 0 where the connection is gone, or has not read its last
+    /// answer while the core has too much unsent. A handler whose answers
     /// are much longer than their questions looks here and leaves the rest for another turn
     /// ([`crate::Received::Yield`]): bytes are shown again when the peer has read.
     pub fn room(&mut self, connection: ConnectionId) -> usize {
-        self.desk
-            .connections
-            .open_mut(connection)
-            .map_or(0, |connection| connection.out.room())
+        let crowded = self.desk.unsent.is_crowded();
+        match self.desk.connections.open_mut(connection) {
+            Some(connection) if !crowded || connection.out.is_empty() => connection.out.room(),
+            _ => 0,
+        }
     }
 
     /// Lets a connection stay silent from its start, for as long as fewer than half of the service's places are taken:

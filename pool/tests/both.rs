@@ -52,6 +52,9 @@ over_both! {
     fairness {
         reader_with_a_full_out_queue_is_closed_and_others_are_served,
         reader_that_stalls_is_closed_after_ten_seconds,
+        peers_that_read_nothing_hold_no_more_than_their_core_allows,
+        push_to_many_that_read_nothing_is_held_once,
+        crowded_core_answers_those_again_who_have_read,
         silent_peer_and_unfinished_frame_are_closed_and_idle_one_stays,
         flood_of_frames_leaves_turns_for_others,
         peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end,

@@ -60,6 +60,7 @@ fn peers_are_turned_away_without_a_hot_loop(io: IoChoice) {
         cores: 1,
         pin: false,
         connections_max: 4096,
+        unsent_bytes_max: 64 * 1024 * 1024,
     })
     .expect("a plan");
     plan.listen(&Bind::Unix(path.clone()), 0)

@@ -24,6 +24,9 @@ pub struct ReportConfig {
     pub pin: bool,
     /// Connections of agents at a time; more are closed at once. 1 to 1,000,000, default 10,000.
     pub connections_max: u32,
+    /// Mebibytes of answers that may wait on each core for agents to read them. Above half of it an agent must have read
+    /// its last answer before it gets the next; at all of it those that hold most are closed. 4 to 65,536, default 64.
+    pub unsent_max_mib: u32,
     /// Tallies that may wait for the store (some 120 bytes each); an agent that sends one more is turned away and
     /// tries again, here or elsewhere. 1,024 to 100,000,000, default 1,000,000.
     pub tallies_waiting_max: u32,
@@ -43,6 +46,7 @@ impl Default for ReportConfig {
             cores: 1,
             pin: true,
             connections_max: 10_000,
+            unsent_max_mib: 64,
             tallies_waiting_max: 1_000_000,
             transaction_tallies_max: 16_384,
             history_retention_days: 7,
@@ -64,6 +68,7 @@ impl ReportConfig {
         let ranges = [
             ("cores", u32::from(self.cores), 0, 64),
             ("connections_max", self.connections_max, 1, 1_000_000),
+            ("unsent_max_mib", self.unsent_max_mib, 4, 65_536),
             (
                 "tallies_waiting_max",
                 self.tallies_waiting_max,

@@ -187,6 +187,7 @@ fn plan(config: &ReportConfig) -> Result<(Plan<Mail>, SocketAddr), ReportError> 
         cores: config.cores,
         pin: config.pin,
         connections_max: config.connections_max,
+        unsent_bytes_max: config.unsent_max_mib as usize * 1024 * 1024,
     })
     .map_err(system("report's cores cannot be planned"))?;
     let listen = |source| ReportError::Listen {

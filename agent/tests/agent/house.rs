@@ -7,6 +7,8 @@ use lars_agent::{Agent, AgentConfig, AgentError};
 use lars_pool::IoChoice;
 use lars_shard::PolicyConfig;
 use lars_wire::{ModuleId, NodeAddr};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread;
@@ -92,6 +94,19 @@ impl House {
         self.folder.path().join(name)
     }
 
+    /// A figure as it is scraped, under its name there with its labels.
+    pub(crate) fn scraped(&self, name: &str) -> u64 {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        registry.register_collector(Box::new(self.agent().stats()));
+        encode(&mut text, &registry).expect("a string takes it");
+        let figure = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        figure
+            .and_then(|figure| figure.parse().ok())
+            .unwrap_or_else(|| panic!("there is no {name} in:\n{text}"))
+    }
+
     /// A caller on the shared socket.
     pub(crate) fn caller(&self) -> Caller {
         Caller::connect(&self.config.socket)
@@ -141,6 +156,7 @@ pub(crate) fn can(io: IoChoice) -> bool {
         cores: 1,
         pin: false,
         connections_max: 1,
+        unsent_bytes_max: lars_pool::UNSENT_BYTES_MIN,
     };
     match lars_pool::Plan::<()>::new(config) {
         Ok(_) => true,

@@ -18,6 +18,7 @@ over_both!(
     route_of_many_pages_is_whole,
     many_long_routes_asked_for_at_once_are_all_answered,
     picks_are_answered_between_long_routes_that_nobody_reads,
+    callers_that_read_no_routes_hold_no_more_than_the_agent_allows,
 );
 
 /// Nodes that this many picks find, in order of address.
@@ -192,4 +193,34 @@ fn picks_are_answered_between_long_routes_that_nobody_reads(io: IoChoice) {
         assert_eq!(picker.pick(module).status, Status::Ok);
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     }
+}
+
+fn callers_that_read_no_routes_hold_no_more_than_the_agent_allows(io: IoChoice) {
+    const DEAF: usize = 60;
+    let mut house = House::new(io);
+    house.config.unsent_max_mib = 4;
+    house.start();
+    let module = module_of(0, 0);
+    house.dns().put_route(module, many_nodes(16_000));
+    let mut picker = house.caller_of(0);
+    picker.register(module, 10_000);
+    // Twenty-two megabytes, of which each socket takes some two hundred kilobytes.
+    let mut deaf: Vec<Caller> = (0..DEAF).map(|_| house.caller_of(0)).collect();
+    for caller in &mut deaf {
+        caller.send(&GetRoute {
+            module,
+            deadline_ms: 0,
+        });
+    }
+    let unsent = || house.scraped("lars_pool_unsent_bytes{service=\"agent\"}");
+    let mut most = 0;
+    eventually("those that hold most are closed", || {
+        let asked = Instant::now();
+        assert_eq!(picker.pick(module).status, Status::Ok);
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        most = most.max(unsent());
+        house.scraped("lars_pool_connections_closed_crowding_total{service=\"agent\"}") >= 5
+    });
+    assert!(most <= 4 << 20, "{most} bytes waited on one core");
+    assert_eq!(picker.route(module, 0).0.total, 16_000);
 }

@@ -31,6 +31,7 @@ pub fn run(task: &EchoTask) -> Result<(), BenchError> {
         cores: 1,
         pin: false,
         connections_max: 10_000,
+        unsent_bytes_max: 64 * 1024 * 1024,
     };
     let mut plan = Plan::new(config).doing("plan a core")?;
     plan.listen(&Bind::Unix(task.socket.clone()), 0).doing("listen")?;

@@ -146,6 +146,19 @@ impl Connections {
         }
     }
 
+    /// Those that have something queued, and how many bytes.
+    pub(crate) fn holders(&self) -> Vec<(usize, ConnectionId)> {
+        let all = self.slots.iter().enumerate();
+        let holder = |(slot, connection): (usize, &Connection)| {
+            let id = ConnectionId {
+                slot: slot as u32,
+                generation: connection.generation,
+            };
+            (!connection.out.is_empty()).then_some((connection.out.bytes(), id))
+        };
+        all.filter_map(holder).collect()
+    }
+
     /// How many are in the table.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

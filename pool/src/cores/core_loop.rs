@@ -126,6 +126,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             let stats = self.desk.stats();
             stats.posts_held_back.set(self.desk.posts.held_back() as u64);
             stats.connections_waiting.set(self.waiting.len() as u64);
+            stats.unsent_bytes.set(self.desk.unsent.bytes() as u64);
         }
         Ok(())
     }

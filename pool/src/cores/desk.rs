@@ -4,6 +4,7 @@ use super::connection::{Connections, Stage};
 use super::memory::Memory;
 use super::out_queue::{OutQueue, Source};
 use super::posts::Posts;
+use super::unsent::Unsent;
 use crate::handler::{CloseReason, ConnectionId, CoreIndex};
 use crate::stats::CoreStats;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ pub(crate) struct Desk<M> {
     pub(crate) core: CoreIndex,
     pub(crate) connections: Connections,
     pub(crate) memory: Memory,
+    /// What waits for peers to read it.
+    pub(crate) unsent: Unsent,
     pub(crate) posts: Posts<M>,
     /// Connections with something to send or to end, each once.
     pub(crate) dirty: Vec<ConnectionId>,
@@ -31,8 +34,11 @@ impl<M> Desk<M> {
         &mut self,
         id: ConnectionId,
         bytes_max: usize,
-        put: impl FnOnce(&mut OutQueue, &Memory) -> Source,
+        put: impl FnOnce(&mut OutQueue, &Memory, &mut Unsent) -> Source,
     ) -> bool {
+        if self.unsent.is_full_with(bytes_max) {
+            self.end_those_who_hold_most(bytes_max);
+        }
         let Some(connection) = self.connections.open_mut(id) else {
             return false;
         };
@@ -41,11 +47,28 @@ impl<M> Desk<M> {
             self.touch(id);
             return false;
         }
-        if put(&mut connection.out, &self.memory) == Source::Beyond {
+        if put(&mut connection.out, &self.memory, &mut self.unsent) == Source::Beyond {
             self.stats().replies_beyond.add(1);
         }
         self.touch(id);
         true
+    }
+
+    /// Ends the connections that hold most until there is room for `bytes` and some more.
+    #[cold]
+    fn end_those_who_hold_most(&mut self, bytes: usize) {
+        let mut holders = self.connections.holders();
+        holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+        for (_, id) in holders {
+            if self.unsent.has_room_for(bytes) {
+                return;
+            }
+            self.doom(id, CloseReason::Slow);
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.out.give_up(&mut self.unsent);
+                self.stats().closed_crowding.add(1);
+            }
+        }
     }
 
     /// Lets an open connection end for `reason` when what is queued is sent.

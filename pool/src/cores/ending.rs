@@ -96,6 +96,8 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             && connection.stage == Stage::Ending
             && connection.is_quiet()
         {
+            connection.out.sent(0, &mut self.desk.unsent);
+            connection.out.give_up(&mut self.desk.unsent);
             self.desk.connections.remove(id, self.now);
             self.desk.stats().connections_released.add(1);
         }

@@ -1,6 +1,7 @@
 //! What is to be sent to one connection: encoded straight into pooled buffers, shared bytes chained behind, bounded.
 
 use super::memory::Memory;
+use super::unsent::{Entered, Unsent};
 use crate::buffers::{Buffer, BufferClass};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
@@ -33,7 +34,7 @@ enum Chunk {
         end: usize,
     },
     /// Other connections send it too.
-    Shared(Bytes),
+    Shared { bytes: Bytes, entered: Entered },
 }
 
 impl Chunk {
@@ -41,7 +42,7 @@ impl Chunk {
         match self {
             Self::Pooled(buffer) => buffer.data(),
             Self::Beyond { memory, start, end } => &memory[*start..*end],
-            Self::Shared(bytes) => bytes,
+            Self::Shared { bytes, .. } => bytes,
         }
     }
 
@@ -49,7 +50,7 @@ impl Chunk {
         match self {
             Self::Pooled(buffer) => buffer.spare_mut().len(),
             Self::Beyond { memory, end, .. } => memory.len() - *end,
-            Self::Shared(_) => 0,
+            Self::Shared { .. } => 0,
         }
     }
 
@@ -69,7 +70,7 @@ impl Chunk {
                 *end += bytes;
                 bytes
             }
-            Self::Shared(_) => unreachable!("shared bytes have no room"),
+            Self::Shared { .. } => unreachable!("shared bytes have no room"),
         }
     }
 
@@ -77,7 +78,15 @@ impl Chunk {
         match self {
             Self::Pooled(buffer) => buffer.consume(bytes),
             Self::Beyond { start, .. } => *start += bytes,
-            Self::Shared(shared) => shared.advance(bytes),
+            Self::Shared { bytes: shared, .. } => shared.advance(bytes),
+        }
+    }
+
+    /// Takes what it holds off the account.
+    fn release(self, unsent: &mut Unsent) {
+        match self {
+            Self::Shared { entered, .. } => unsent.release(entered),
+            own => unsent.sub(own.data().len()),
         }
     }
 }
@@ -122,6 +131,7 @@ impl OutQueue {
     pub(crate) fn append(
         &mut self,
         memory: &Memory,
+        unsent: &mut Unsent,
         bytes_max: usize,
         fill: impl FnOnce(&mut [u8]) -> usize,
     ) -> Source {
@@ -136,7 +146,9 @@ impl OutQueue {
         let Some(tail) = self.chunks.back_mut() else {
             unreachable!("a tail was just made sure of")
         };
-        self.bytes += tail.fill(fill);
+        let filled = tail.fill(fill);
+        self.bytes += filled;
+        unsent.add(filled);
         if tail.data().is_empty() {
             self.chunks.pop_back();
         }
@@ -144,19 +156,19 @@ impl OutQueue {
     }
 
     /// Queues bytes that others send too. Small ones are copied where that saves a write.
-    pub(crate) fn append_shared(&mut self, memory: &Memory, bytes: Bytes) -> Source {
-        let small = bytes.len() <= SHARED_COPY_MAX;
+    pub(crate) fn append_shared(&mut self, memory: &Memory, unsent: &mut Unsent, bytes: Bytes) -> Source {
         if bytes.is_empty() {
             return Source::Lent;
         }
-        if small && !self.chunks.is_empty() {
-            return self.append(memory, bytes.len(), |out| {
+        if bytes.len() <= SHARED_COPY_MAX && !self.chunks.is_empty() {
+            return self.append(memory, unsent, bytes.len(), |out| {
                 out[..bytes.len()].copy_from_slice(&bytes);
                 bytes.len()
             });
         }
         self.bytes += bytes.len();
-        self.chunks.push_back(Chunk::Shared(bytes));
+        let entered = unsent.enter(&bytes);
+        self.chunks.push_back(Chunk::Shared { bytes, entered });
         Source::Lent
     }
 
@@ -171,18 +183,30 @@ impl OutQueue {
     }
 
     /// The kernel took so many bytes of the front and is done with it. Returns whether that was all of it.
-    pub(crate) fn sent(&mut self, bytes: usize) -> bool {
+    pub(crate) fn sent(&mut self, bytes: usize, unsent: &mut Unsent) -> bool {
         self.front_is_out = false;
         let Some(front) = self.chunks.front_mut() else {
             return true;
         };
         front.consume(bytes);
         self.bytes -= bytes;
+        if !matches!(front, Chunk::Shared { .. }) {
+            unsent.sub(bytes);
+        }
         let whole = front.data().is_empty();
-        if whole {
-            self.chunks.pop_front();
+        if whole && let Some(front) = self.chunks.pop_front() {
+            front.release(unsent);
         }
         whole
+    }
+
+    /// Forgets everything but what the kernel has: nobody will read it.
+    pub(crate) fn give_up(&mut self, unsent: &mut Unsent) {
+        let kept = usize::from(self.front_is_out).min(self.chunks.len());
+        for chunk in self.chunks.drain(kept..) {
+            chunk.release(unsent);
+        }
+        self.bytes = self.chunks.front().map_or(0, |front| front.data().len());
     }
 
     fn tail_has(&mut self, bytes: usize) -> bool {
@@ -224,18 +248,18 @@ mod tests {
         Memory::new(BufferPool::new(&config).expect("a small arena is mapped")).expect("so are the reserves")
     }
 
-    fn put(queue: &mut OutQueue, memory: &Memory, text: &[u8]) -> Source {
-        queue.append(memory, text.len(), |out| {
+    fn put(queue: &mut OutQueue, memory: &Memory, unsent: &mut Unsent, text: &[u8]) -> Source {
+        queue.append(memory, unsent, text.len(), |out| {
             out[..text.len()].copy_from_slice(text);
             text.len()
         })
     }
 
-    fn taken(queue: &mut OutQueue) -> Vec<u8> {
+    fn taken(queue: &mut OutQueue, unsent: &mut Unsent) -> Vec<u8> {
         let mut all = Vec::new();
         while let Some(front) = queue.front() {
             let bytes = front.to_vec();
-            queue.sent(bytes.len());
+            queue.sent(bytes.len(), unsent);
             all.extend(bytes);
         }
         all
@@ -243,68 +267,86 @@ mod tests {
 
     #[test]
     fn answers_of_one_turn_leave_in_one_write() {
-        let (memory, mut queue) = (memory(4), OutQueue::default());
-        put(&mut queue, &memory, b"one");
-        put(&mut queue, &memory, b"two");
+        let (memory, mut queue, mut unsent) = (memory(4), OutQueue::default(), Unsent::new(1 << 20));
+        put(&mut queue, &memory, &mut unsent, b"one");
+        put(&mut queue, &memory, &mut unsent, b"two");
         assert_eq!(queue.front().expect("something is queued"), b"onetwo");
-        queue.sent(6);
+        queue.sent(6, &mut unsent);
         assert!(queue.is_empty());
     }
 
     #[test]
     fn nothing_is_put_behind_what_the_kernel_has() {
-        let (memory, mut queue) = (memory(4), OutQueue::default());
-        put(&mut queue, &memory, b"one");
+        let (memory, mut queue, mut unsent) = (memory(4), OutQueue::default(), Unsent::new(1 << 20));
+        put(&mut queue, &memory, &mut unsent, b"one");
         queue.hand_out();
-        put(&mut queue, &memory, b"two");
+        put(&mut queue, &memory, &mut unsent, b"two");
         assert_eq!(queue.front().expect("something is queued"), b"one");
-        assert!(queue.sent(3));
-        assert_eq!(taken(&mut queue), b"two");
+        assert!(queue.sent(3, &mut unsent));
+        assert_eq!(taken(&mut queue, &mut unsent), b"two");
         assert_eq!(queue.bytes(), 0);
     }
 
     #[test]
     fn order_is_kept_between_own_and_shared_bytes() {
-        let (memory, mut queue) = (memory(4), OutQueue::default());
+        let (memory, mut queue, mut unsent) = (memory(4), OutQueue::default(), Unsent::new(1 << 20));
         let large = Bytes::from(vec![b'x'; SHARED_COPY_MAX + 1]);
-        queue.append_shared(&memory, Bytes::from_static(b"first"));
-        put(&mut queue, &memory, b"one");
-        queue.append_shared(&memory, Bytes::from_static(b"two"));
-        queue.append_shared(&memory, large.clone());
-        put(&mut queue, &memory, b"three");
+        queue.append_shared(&memory, &mut unsent, Bytes::from_static(b"first"));
+        put(&mut queue, &memory, &mut unsent, b"one");
+        queue.append_shared(&memory, &mut unsent, Bytes::from_static(b"two"));
+        queue.append_shared(&memory, &mut unsent, large.clone());
+        put(&mut queue, &memory, &mut unsent, b"three");
         let expected = [b"firstonetwo".as_slice(), &large, b"three"].concat();
         assert_eq!(queue.bytes(), expected.len());
-        assert_eq!(taken(&mut queue), expected);
+        assert_eq!(taken(&mut queue, &mut unsent), expected);
     }
 
     #[test]
     fn short_write_leaves_the_rest_in_front() {
-        let (memory, mut queue) = (memory(4), OutQueue::default());
-        put(&mut queue, &memory, b"onetwo");
+        let (memory, mut queue, mut unsent) = (memory(4), OutQueue::default(), Unsent::new(1 << 20));
+        put(&mut queue, &memory, &mut unsent, b"onetwo");
         queue.hand_out();
-        assert!(!queue.sent(3));
-        put(&mut queue, &memory, b"three");
-        assert_eq!(taken(&mut queue), b"twothree");
+        assert!(!queue.sent(3, &mut unsent));
+        put(&mut queue, &memory, &mut unsent, b"three");
+        assert_eq!(taken(&mut queue, &mut unsent), b"twothree");
     }
 
     #[test]
     fn answer_is_written_beyond_an_exhausted_pool_and_told() {
-        let (memory, mut queue) = (memory(1), OutQueue::default());
+        let (memory, mut queue, mut unsent) = (memory(1), OutQueue::default(), Unsent::new(1 << 20));
         let small = vec![1; BufferClass::Small.bytes()];
         let mut lent = 0;
-        while put(&mut queue, &memory, &small) == Source::Lent {
+        while put(&mut queue, &memory, &mut unsent, &small) == Source::Lent {
             lent += 1;
             assert!(lent < 1000, "reserves are bounded");
         }
-        assert_eq!(taken(&mut queue).len(), (lent + 1) * small.len());
-        assert_eq!(put(&mut queue, &memory, &small), Source::Lent);
+        assert_eq!(taken(&mut queue, &mut unsent).len(), (lent + 1) * small.len());
+        assert_eq!(put(&mut queue, &memory, &mut unsent, &small), Source::Lent);
+    }
+
+    #[test]
+    fn what_is_given_up_is_off_the_account_but_for_what_the_kernel_has() {
+        let (memory, mut queue, mut unsent) = (memory(4), OutQueue::default(), Unsent::new(1 << 20));
+        let large = Bytes::from(vec![b'x'; SHARED_COPY_MAX + 1]);
+        put(&mut queue, &memory, &mut unsent, b"one");
+        queue.hand_out();
+        put(&mut queue, &memory, &mut unsent, b"two");
+        queue.append_shared(&memory, &mut unsent, large.clone());
+        assert_eq!(
+            (queue.bytes(), unsent.bytes()),
+            (6 + large.len(), 6 + large.len())
+        );
+        queue.give_up(&mut unsent);
+        assert_eq!((queue.bytes(), unsent.bytes()), (3, 3));
+        assert!(queue.sent(3, &mut unsent));
+        assert_eq!((queue.is_empty(), unsent.bytes()), (true, 0));
     }
 
     #[test]
     fn nothing_written_leaves_nothing_queued() {
-        let (memory, mut queue) = (memory(1), OutQueue::default());
-        queue.append(&memory, 100, |_| 0);
-        queue.append_shared(&memory, Bytes::new());
+        let (memory, mut queue, mut unsent) = (memory(1), OutQueue::default(), Unsent::new(1 << 20));
+        queue.append(&memory, &mut unsent, 100, |_| 0);
+        queue.append_shared(&memory, &mut unsent, Bytes::new());
         assert!(queue.is_empty());
         assert!(!memory.is_short());
     }

@@ -188,11 +188,12 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// Shows the handler the oldest bytes once. `None` means: go on.
     fn show(&mut self, id: ConnectionId) -> Option<Pumped> {
-        let (over, memory) = (self.desk.posts.is_over(), &self.desk.memory);
+        let (over, crowded) = (self.desk.posts.is_over(), self.desk.unsent.is_crowded());
+        let memory = &self.desk.memory;
         let Some(connection) = self.desk.connections.open_mut(id) else {
             return Some(Pumped::Closed);
         };
-        if connection.out.bytes() >= OUT_PAUSE_BYTES {
+        if connection.out.bytes() >= OUT_PAUSE_BYTES || (crowded && !connection.out.is_empty()) {
             return Some(Pumped::Paused);
         }
         // While memory is short, only who has read all answers gets another from the reserve.

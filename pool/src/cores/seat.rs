@@ -7,6 +7,7 @@ use super::core_loop::{CoreLoop, Inbox};
 use super::desk::Desk;
 use super::memory::Memory;
 use super::posts::Posts;
+use super::unsent::Unsent;
 use super::{IoChoice, IoInUse, IoKind};
 use crate::buffers::{BufferPool, BufferPoolConfig, RECEIVE_SMALL};
 use crate::epoll::EpollBackend;
@@ -28,6 +29,7 @@ pub(super) struct Seat<M> {
     pub(super) kind: IoKind,
     pub(super) buffers: BufferPoolConfig,
     pub(super) connections_max: u64,
+    pub(super) unsent_bytes_max: usize,
     pub(super) posts: Posts<M>,
     pub(super) inbox: Inbox<M>,
     pub(super) listeners: Vec<Listening>,
@@ -103,6 +105,7 @@ impl<M: Send + 'static> Seat<M> {
             core: self.core,
             connections: Connections::default(),
             memory,
+            unsent: Unsent::new(self.unsent_bytes_max),
             posts: self.posts,
             dirty: Vec::new(),
             all_stats: self.stats,

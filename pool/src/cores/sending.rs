@@ -64,7 +64,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         match result {
             Ok(bytes) => self.took(id, bytes),
             Err(libc::EAGAIN | libc::EINTR) => {
-                connection.out.sent(0);
+                connection.out.sent(0, &mut self.desk.unsent);
                 self.block(id);
             }
             Err(_) => self.fail(id),
@@ -106,7 +106,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         };
         connection.progress = self.now;
         stats.bytes_sent.add(bytes as u64);
-        if !connection.out.sent(bytes) {
+        if !connection.out.sent(bytes, &mut self.desk.unsent) {
             stats.sends_short.add(1);
         }
         if connection.paused && connection.out.bytes() <= OUT_RESUME_BYTES {

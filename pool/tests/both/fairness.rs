@@ -2,7 +2,7 @@
 
 use crate::caller::Caller;
 use crate::service::{Service, Wanted, eventually, frame, verb};
-use lars_pool::{BufferPoolConfig, CloseReason, IoChoice};
+use lars_pool::{BufferPoolConfig, CloseReason, IoChoice, UNSENT_BYTES_MIN};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -51,6 +51,103 @@ pub(crate) fn reader_with_a_full_out_queue_is_closed_and_others_are_served(io: I
     eventually("memory is given back", || {
         service.sum("lars_pool_connections") == 0 && service.sum("lars_pool_buffers_heap") == 0
     });
+}
+
+pub(crate) fn peers_that_read_nothing_hold_no_more_than_their_core_allows(io: IoChoice) {
+    const DEAF: usize = 40;
+    let service = Wanted {
+        cores: 1,
+        unsent_bytes_max: UNSENT_BYTES_MIN,
+        ..Wanted::over(io)
+    }
+    .start();
+    let mut good = Caller::unix(&service);
+    let mut deaf = Vec::new();
+    let mut most = 0;
+    for _ in 0..DEAF {
+        // Sixty megabytes in all; each alone stays below its own bound.
+        let mut caller = Caller::unix(&service);
+        caller.send(verb::PAGES, &1_500_000_u32.to_le_bytes());
+        deaf.push(caller);
+        good.echoes(b"me too");
+        most = most.max(service.sum("lars_pool_unsent_bytes"));
+    }
+    eventually("those that hold most are closed", || {
+        most = most.max(service.sum("lars_pool_unsent_bytes"));
+        service.closed(CloseReason::Slow) >= DEAF - 3
+    });
+    assert!(most <= UNSENT_BYTES_MIN as u64, "{most} bytes waited");
+    assert_eq!(
+        service.sum("lars_pool_connections_closed_crowding_total"),
+        service.closed(CloseReason::Slow) as u64
+    );
+    is_served(&service, 10);
+    good.echoes(b"still here");
+    drop((deaf, good));
+    eventually("nothing is left on the account", || {
+        service.sum("lars_pool_unsent_bytes") == 0 && service.sum("lars_pool_connections") == 0
+    });
+}
+
+pub(crate) fn push_to_many_that_read_nothing_is_held_once(io: IoChoice) {
+    const PUSHES: usize = 20;
+    let service = Wanted {
+        cores: 1,
+        unsent_bytes_max: UNSENT_BYTES_MIN,
+        ..Wanted::over(io)
+    }
+    .start();
+    let mut idle: Vec<_> = (0..100).map(|_| Caller::unix(&service)).collect();
+    for caller in &mut idle {
+        caller.echoes(b"open");
+    }
+    // A hundred megabytes if each had its own.
+    let mut pusher = Caller::unix(&service);
+    for _ in 0..PUSHES {
+        pusher.send(verb::SHARE, &vec![1; 50_000]);
+        assert_eq!(pusher.answer().len(), 50_000);
+    }
+    let unsent = service.sum("lars_pool_unsent_bytes");
+    assert!(unsent > 0 && unsent <= 50_005 * PUSHES as u64, "{unsent}");
+    for caller in &mut idle {
+        for _ in 0..PUSHES {
+            assert_eq!(caller.answer().len(), 50_000);
+        }
+    }
+    assert_eq!(service.closed(CloseReason::Slow), 0);
+    eventually("all is sent", || service.sum("lars_pool_unsent_bytes") == 0);
+}
+
+pub(crate) fn crowded_core_answers_those_again_who_have_read(io: IoChoice) {
+    let service = Wanted {
+        cores: 1,
+        unsent_bytes_max: UNSENT_BYTES_MIN,
+        ..Wanted::over(io)
+    }
+    .start();
+    // Between half of the bound and all of it, for as long as it reads nothing.
+    let mut deaf: Vec<_> = (0..2).map(|_| Caller::unix(&service)).collect();
+    for caller in &mut deaf {
+        caller.send(verb::PAGES, &1_500_000_u32.to_le_bytes());
+    }
+    eventually("the core is crowded", || {
+        service.sum("lars_pool_unsent_bytes") > UNSENT_BYTES_MIN as u64 / 2
+    });
+    // Each of many that ask more than they read gets only what its socket takes, and nobody is closed for it.
+    let mut askers: Vec<_> = (0..10).map(|_| Caller::unix(&service)).collect();
+    for caller in &mut askers {
+        for _ in 0..40 {
+            caller.send(verb::PAGES, &50_000_u32.to_le_bytes());
+        }
+    }
+    is_served(&service, 10);
+    for caller in &mut askers {
+        let mut bytes = 0;
+        while bytes < 2_000_000 {
+            bytes += caller.answer().len();
+        }
+    }
+    assert_eq!(service.closed(CloseReason::Slow), 0);
 }
 
 pub(crate) fn reader_that_stalls_is_closed_after_ten_seconds(io: IoChoice) {

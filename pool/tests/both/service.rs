@@ -241,6 +241,7 @@ pub(crate) struct Wanted {
     pub(crate) io: IoChoice,
     pub(crate) cores: u16,
     pub(crate) connections_max: u32,
+    pub(crate) unsent_bytes_max: usize,
     pub(crate) buffers: BufferPoolConfig,
 }
 
@@ -250,6 +251,7 @@ impl Wanted {
             io,
             cores: 2,
             connections_max: 4096,
+            unsent_bytes_max: 64 * 1024 * 1024,
             buffers: BufferPoolConfig::DEFAULT,
         }
     }
@@ -261,6 +263,7 @@ impl Wanted {
             cores: self.cores,
             pin: false,
             connections_max: self.connections_max,
+            unsent_bytes_max: self.unsent_bytes_max,
         })
         .expect("a plan");
         plan.set_buffers(self.buffers)
