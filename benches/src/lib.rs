@@ -4,6 +4,7 @@
 //! each table of results), [`load`] and [`echo`] (the processes that ask, and the bare ones that only echo),
 //! [`services`] (the real ones), [`child`] (how it starts itself again as any of them), [`results`] (what is printed).
 //! Beside that whole: [`cases`] (single pieces of the data path) and [`instructions`] (which counts theirs).
+//! [`scenarios`] stands by itself: the simulator's scenarios with their gates, in virtual time.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
@@ -21,6 +22,7 @@ pub mod machine;
 pub mod measure;
 pub mod results;
 pub mod role;
+pub mod scenarios;
 pub mod services;
 pub mod spread;
 

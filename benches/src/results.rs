@@ -43,6 +43,16 @@ pub struct Results {
     rows: Vec<Row>,
 }
 
+/// A file of this name in the workspace's `target/bench/`, which is made where it lacks.
+///
+/// # Errors
+/// The folder cannot be made.
+pub fn target(name: &str) -> Result<PathBuf, BenchError> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+    fs::create_dir_all(&folder).doing(&folder.display().to_string())?;
+    Ok(folder.join(name))
+}
+
 impl Unit {
     /// The word for it in the file.
     pub fn name(self) -> &'static str {
@@ -117,9 +127,7 @@ impl Results {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self) -> Result<PathBuf, BenchError> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
-        let path = folder.join("mesh.json");
-        fs::create_dir_all(&folder).doing(&folder.display().to_string())?;
+        let path = target("mesh.json")?;
         fs::write(&path, format!("{:#}\n", self.to_json())).doing(&path.display().to_string())?;
         Ok(path.canonicalize().unwrap_or(path))
     }

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`Scenario`] (the world, from a file), [`run`] (one history of it), [`Balancer`] (one agent's
 //! choice of nodes: ours, or one of those it is compared with), [`History`] (what is watched while it runs, and
-//! what the figures mean), [`Report`] (many seeds together).
+//! what the figures mean), [`Report`] (many seeds together), [`plot`] (one history drawn).
 #![forbid(unsafe_code)]
 
 mod agenda;
@@ -12,6 +12,7 @@ mod calls;
 mod draw;
 mod history;
 mod node;
+pub mod plot;
 mod policy;
 mod report;
 mod run;

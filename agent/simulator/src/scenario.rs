@@ -204,6 +204,13 @@ impl Scenario {
         fates
     }
 
+    /// Each node's weight among all.
+    pub fn fair_shares(&self) -> Vec<f64> {
+        let total: f64 = self.nodes.iter().map(|plan| f64::from(plan.weight)).sum();
+        let share = |plan: &NodePlan| f64::from(plan.weight) / total;
+        self.nodes.iter().map(share).collect()
+    }
+
     /// How many nodes the route lets serve, from when on; in order of time.
     pub fn serving_counts(&self) -> Vec<(u64, usize)> {
         let count = |serving: &[bool]| serving.iter().filter(|&&serves| serves).count();

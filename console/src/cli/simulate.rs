@@ -7,7 +7,7 @@ use super::{print, print_json};
 use crate::config::Config;
 use crate::outcome::Failure;
 use clap::Args;
-use lars_simulator::{Policy, Scenario, simulate};
+use lars_simulator::{Policy, Scenario, plot, simulate};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -33,6 +33,9 @@ pub(super) struct Simulate {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Draw the run with seed 1: latency, errors, each node's share of calls and state over time
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 impl Simulate {
@@ -40,8 +43,14 @@ impl Simulate {
         let scenario = read(&self.scenario)?;
         let policy = self.policy()?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let (report, _) = simulate(&scenario, &policy, self.seeds, threads, Instant::now(), false)
+        let drawn = self.svg.is_some();
+        let (report, series) = simulate(&scenario, &policy, self.seeds, threads, Instant::now(), drawn)
             .map_err(|error| Failure::other(format!("the simulation ended: {error}")))?;
+        if let (Some(path), Some(series)) = (&self.svg, series) {
+            let drawing = plot::svg(&scenario, &policy, 1, &series);
+            std::fs::write(path, drawing)
+                .map_err(|error| Failure::other(format!("{}: {error}", path.display())))?;
+        }
         if self.json {
             let value = serde_json::to_value(&report)
                 .map_err(|error| Failure::other(format!("the figures do not become JSON: {error}")))?;

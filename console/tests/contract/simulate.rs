@@ -54,7 +54,10 @@ fn scenario_is_run_with_any_policy_and_the_same_seeds_give_the_same_bytes() {
         );
         assert_eq!(value["metrics"]["readmission_s"], serde_json::json!({}));
     }
-    let text = good(&["simulate", path(&file), "--seeds", "2"]);
+    let drawing = folder.path().join("small.svg");
+    let text = good(&["simulate", path(&file), "--seeds", "2", "--svg", path(&drawing)]);
+    let drawn = fs::read_to_string(&drawing).expect("a drawing");
+    assert!(drawn.starts_with("<svg ") && drawn.contains("latency, ms"));
     for words in ["small", "errors", "p99", "black_hole"] {
         assert!(text.contains(words), "{text}");
     }

@@ -12,7 +12,9 @@ const MOMENTS: u64 = 240;
 pub struct Moment {
     /// Calls to each node.
     pub calls: Vec<u32>,
-    /// Calls that failed, timed out or were refused.
+    /// Calls that began.
+    pub began: u32,
+    /// Calls that began and failed, timed out or were refused.
     pub errors: u32,
     /// Latencies, in microseconds.
     latencies: Vec<u32>,
@@ -44,11 +46,15 @@ impl Series {
     }
 
     pub(super) fn sent(&mut self, at: u64, node: u32) {
-        self.moment(at).calls[node as usize] += 1;
+        let moment = self.moment(at);
+        moment.calls[node as usize] += 1;
+        moment.began += 1;
     }
 
     pub(super) fn refused(&mut self, at: u64) {
-        self.moment(at).errors += 1;
+        let moment = self.moment(at);
+        moment.errors += 1;
+        moment.began += 1;
     }
 
     pub(super) fn ended(&mut self, began: u64, latency_us: u32, outcome: Outcome) {
