@@ -5,6 +5,7 @@ pub(crate) mod backend;
 mod connection;
 mod core_loop;
 mod count;
+mod datagrams;
 mod desk;
 mod ending;
 mod inflow;
@@ -29,6 +30,7 @@ use crate::mail::{Consumer, Mailer, Waker, queue};
 use crate::stats::CoreStats;
 use accepting::Listening;
 use core_loop::Inbox;
+use datagrams::BoundDatagrams;
 use posts::Posts;
 use seat::Seat;
 use serde::{Deserialize, Serialize};
@@ -117,6 +119,8 @@ pub struct Plan<M> {
     stats: Arc<[CoreStats]>,
     /// For each core what it listens on.
     listeners: Vec<Vec<Listening>>,
+    /// Likewise its datagram sockets.
+    datagrams: Vec<Vec<BoundDatagrams>>,
     paths: Vec<BoundPath>,
     /// For each core the receiving ends of [`Plan::mailers`].
     outside: Vec<Vec<Consumer<M>>>,
@@ -140,6 +144,7 @@ impl<M: Send + 'static> Plan<M> {
             wakers: (0..cores).map(|_| Waker::new()).collect::<io::Result<_>>()?,
             stats: (0..cores).map(|_| CoreStats::default()).collect(),
             listeners: (0..cores).map(|_| Vec::new()).collect(),
+            datagrams: (0..cores).map(|_| Vec::new()).collect(),
             paths: Vec::new(),
             outside: (0..cores).map(|_| Vec::new()).collect(),
         })
@@ -203,6 +208,18 @@ impl<M: Send + 'static> Plan<M> {
         self.add_listener(core, bind, tag, false)
     }
 
+    /// Takes datagrams, which `core` alone answers ([`Handler::datagram`]). Returns the bound address; port 0 takes a
+    /// free one.
+    pub fn take_datagrams(&mut self, core: CoreIndex, addr: SocketAddr, tag: u16) -> io::Result<SocketAddr> {
+        let Some(datagrams) = self.datagrams.get_mut(usize::from(core.0)) else {
+            return Err(no_core(core));
+        };
+        let bound = BoundDatagrams::bind(addr, tag)?;
+        let addr = bound.addr()?;
+        datagrams.push(bound);
+        Ok(addr)
+    }
+
     fn add_listener(
         &mut self,
         core: CoreIndex,
@@ -211,8 +228,7 @@ impl<M: Send + 'static> Plan<M> {
         shared: bool,
     ) -> io::Result<Option<SocketAddr>> {
         let Some(listeners) = self.listeners.get_mut(usize::from(core.0)) else {
-            let text = format!("there is no core {}", core.0);
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            return Err(no_core(core));
         };
         let listener = Listener::bind(bind, tag)?;
         if let Bind::Unix(path) = bind {
@@ -245,8 +261,9 @@ impl<M: Send + 'static> Plan<M> {
         };
         let pins = self.config.pin && self.processors.len() >= handlers.len();
         let ends = Posts::matrix(&self.wakers).into_iter().zip(self.outside);
-        let parts = handlers.into_iter().zip(ends).zip(self.listeners).enumerate();
-        for (core, ((handler, ((posts, from_cores), outside)), listeners)) in parts {
+        let sockets = self.listeners.into_iter().zip(self.datagrams);
+        let parts = handlers.into_iter().zip(ends).zip(sockets).enumerate();
+        for (core, ((handler, ((posts, from_cores), outside)), (listeners, datagrams))) in parts {
             let seat = Seat {
                 core: CoreIndex(core as u16),
                 processor: if pins {
@@ -267,6 +284,7 @@ impl<M: Send + 'static> Plan<M> {
                     stop: Arc::clone(&stop),
                 },
                 listeners,
+                datagrams,
                 stats: Arc::clone(&self.stats),
             };
             let ready = ready.clone();
@@ -280,6 +298,11 @@ impl<M: Send + 'static> Plan<M> {
         cores.io = seat::agree(self.io, cores.threads.len(), readies.iter())?;
         Ok(cores)
     }
+}
+
+fn no_core(core: CoreIndex) -> io::Error {
+    let text = format!("there is no core {}", core.0);
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// A running service. Dropping it stops it.

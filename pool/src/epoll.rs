@@ -216,6 +216,21 @@ impl Backend for EpollBackend {
         }
     }
 
+    fn watch_datagrams(&mut self, socket: u16, fd: RawFd) -> io::Result<()> {
+        // Edge-triggered: who serves the socket takes all that waits.
+        let events = libc::EPOLLIN | libc::EPOLLET;
+        self.control(
+            libc::EPOLL_CTL_ADD,
+            fd,
+            events,
+            pack(Operation::Datagrams(socket)),
+        )
+    }
+
+    fn leave_datagrams(&mut self) {
+        // What epoll watches it does not keep open.
+    }
+
     fn receive(&mut self, connection: ConnectionId, fd: RawFd, how: Receive) {
         self.interest(connection, fd).receive = Some(how);
         self.tell(connection);
@@ -307,6 +322,7 @@ impl Backend for EpollBackend {
             let event = match unpack(token) {
                 Operation::Wake => Some(Event::Woken),
                 Operation::Accept(listener) => Some(Event::Acceptable(listener)),
+                Operation::Datagrams(socket) => Some(Event::Datagrams(socket)),
                 Operation::Receive(id) => self.ready_connection(id, events as i32),
                 _ => None,
             };

@@ -92,6 +92,19 @@ pub trait Handler {
         bytes: &[u8],
     ) -> Received;
 
+    /// A datagram arrived. `answer` has room for any datagram; what is written there is sent to whoever sent this one,
+    /// as many bytes as are returned, none for 0. `socket` is the tag given with [`crate::Plan::take_datagrams`].
+    fn datagram(
+        &mut self,
+        turn: &mut Turn<'_, Self::Mail>,
+        socket: u16,
+        bytes: &[u8],
+        answer: &mut [u8],
+    ) -> usize {
+        let _ = (turn, socket, bytes, answer);
+        0
+    }
+
     /// Mail arrived from another core or from outside.
     fn mail(&mut self, turn: &mut Turn<'_, Self::Mail>, mail: Self::Mail);
 

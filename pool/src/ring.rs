@@ -27,6 +27,9 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_WAIT
 const ARENA: u16 = 0;
 /// Rounds in which completions that did not fit the queue are fetched at once; what is left comes with the next wait.
 const OVERFLOW_ROUNDS_MAX: usize = 16;
+/// How often, and how long each time, the end of the polls of datagram sockets is waited for: they end at once.
+const LEAVE_ROUNDS_MAX: usize = 8;
+const LEAVE_ROUND: Duration = Duration::from_millis(5);
 
 /// One core's ring.
 pub(crate) struct RingBackend {
@@ -41,6 +44,9 @@ pub(crate) struct RingBackend {
     events: VecDeque<Event>,
     waker: RawFd,
     waker_armed: bool,
+    /// Datagram sockets by their number, and those whose poll ended.
+    datagrams: Vec<RawFd>,
+    unwatched: Vec<u16>,
     core: CoreIndex,
     all_stats: Arc<[CoreStats]>,
 }
@@ -68,6 +74,8 @@ impl RingBackend {
             waker: -1,
             // Nothing is to be armed before there is a waker.
             waker_armed: true,
+            datagrams: Vec::new(),
+            unwatched: Vec::new(),
             core,
             all_stats,
         };
@@ -133,6 +141,12 @@ impl RingBackend {
                     self.events.push_back(Event::Woken);
                 }
                 Operation::Accept(listener) => self.events.push_back(Event::Acceptable(listener)),
+                Operation::Datagrams(socket) => {
+                    if !cqueue::more(flags) {
+                        self.unwatched.push(socket);
+                    }
+                    self.events.push_back(Event::Datagrams(socket));
+                }
                 Operation::Receive(connection) => {
                     let slot = cqueue::buffer_select(flags);
                     if let Some(slot) = slot {
@@ -190,6 +204,18 @@ impl RingBackend {
         }
     }
 
+    /// Multishot polls end when the kernel lacks room for completions. One that is armed anew reports at once what
+    /// arrived meanwhile.
+    fn watch_again(&mut self) {
+        while let Some(socket) = self.unwatched.pop() {
+            let Some(&fd) = self.datagrams.get(usize::from(socket)) else {
+                continue;
+            };
+            let poll = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).multi(true);
+            self.push(&poll.build().user_data(pack(Operation::Datagrams(socket))));
+        }
+    }
+
     fn arm_waker(&mut self) {
         self.waker_armed = true;
         // Multishot polls are edge-triggered: each write is reported once, and the counter need not be read.
@@ -239,6 +265,33 @@ impl Backend for RingBackend {
         let poll = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build();
         self.push(&poll.user_data(pack(Operation::Accept(listener))));
         Ok(())
+    }
+
+    fn watch_datagrams(&mut self, socket: u16, fd: RawFd) -> io::Result<()> {
+        let place = usize::from(socket);
+        if self.datagrams.len() <= place {
+            self.datagrams.resize(place + 1, -1);
+        }
+        self.datagrams[place] = fd;
+        self.unwatched.push(socket);
+        Ok(())
+    }
+
+    fn leave_datagrams(&mut self) {
+        // Polls keep their sockets open, and a ring is taken apart only some time after it was closed: until then
+        // questions would go to a socket that nobody answers.
+        for socket in 0..self.datagrams.len() as u16 {
+            let cancel = opcode::AsyncCancel::new(pack(Operation::Datagrams(socket))).build();
+            self.push(&cancel.user_data(pack(Operation::Ignored)));
+        }
+        for _ in 0..LEAVE_ROUNDS_MAX {
+            if self.unwatched.len() >= self.datagrams.len() || self.enter(Some(LEAVE_ROUND)).is_err() {
+                break;
+            }
+            self.collect();
+        }
+        self.datagrams.clear();
+        self.unwatched.clear();
     }
 
     fn receive(&mut self, connection: ConnectionId, fd: RawFd, how: Receive) {
@@ -304,6 +357,7 @@ impl Backend for RingBackend {
         if !self.waker_armed {
             self.arm_waker();
         }
+        self.watch_again();
         // Where something is sent this does not sleep: sends are tried while they are submitted, and complete at once.
         let timeout = if self.events.is_empty() {
             timeout

@@ -81,6 +81,11 @@ core_stats! {
     sends, "lars_pool_sends_total", "Writes handed to the kernel";
     sends_short, "lars_pool_sends_short_total", "Writes of which the kernel took a part";
     sends_blocked, "lars_pool_sends_blocked_total", "Writes of which the kernel took nothing";
+    datagrams_received, "lars_pool_datagrams_received_total", "Datagrams taken";
+    datagrams_sent, "lars_pool_datagrams_sent_total", "Answers to datagrams sent";
+    datagrams_unsent, "lars_pool_datagrams_unsent_total", "Answers to datagrams whose peers are gone";
+    datagrams_too_long, "lars_pool_datagrams_too_long_total", "Datagrams left out because they were too long";
+    datagrams_dropped, "lars_pool_datagrams_dropped_total", "Datagrams that the kernel dropped because they came faster than they were taken";
     submission_full, "lars_pool_submission_full_total", "Times the submission queue was flushed in the middle of a turn";
     mail, "lars_pool_mail_total", "Mail taken from other threads";
     posts_held_back, "lars_pool_posts_held_back", "Mail for other cores that waits because their queues are full";

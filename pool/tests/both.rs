@@ -4,6 +4,8 @@
 mod caller;
 #[path = "both/connections.rs"]
 mod connections;
+#[path = "both/datagrams.rs"]
+mod datagrams;
 #[path = "both/ending.rs"]
 mod ending;
 #[path = "both/fairness.rs"]
@@ -66,6 +68,12 @@ over_both! {
         outside_mail_wakes_a_sleeping_core,
         handler_is_called_when_it_asked_to_be,
         shared_bytes_reach_every_connection,
+    }
+    datagrams {
+        datagrams_are_answered_each_once_to_who_sent_them,
+        longest_answer_arrives_whole_and_too_long_a_question_is_left_out,
+        datagrams_and_connections_leave_each_other_their_turns,
+        what_is_queued_at_the_stop_is_answered_first,
     }
     ending {
         stop_sends_what_is_queued_within_a_second,

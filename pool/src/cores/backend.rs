@@ -13,6 +13,8 @@ pub(crate) enum Event {
     Woken,
     /// A connection may be accepted; reported once for each [`Backend::await_connection`].
     Acceptable(u16),
+    /// Datagrams arrived at a socket since this was last reported.
+    Datagrams(u16),
     /// Bytes arrived. Give the slot back by [`Backend::release`].
     Received {
         connection: ConnectionId,
@@ -76,6 +78,12 @@ pub(crate) trait Backend {
 
     /// Reports [`Event::Acceptable`] once.
     fn await_connection(&mut self, listener: u16, fd: RawFd) -> io::Result<()>;
+
+    /// Reports [`Event::Datagrams`] whenever something arrives.
+    fn watch_datagrams(&mut self, socket: u16, fd: RawFd) -> io::Result<()>;
+
+    /// Reports no more of any datagram socket: from here on nothing but its owner keeps one open.
+    fn leave_datagrams(&mut self);
 
     /// Receives into slots.
     fn receive(&mut self, connection: ConnectionId, fd: RawFd, how: Receive);

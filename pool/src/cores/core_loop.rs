@@ -2,6 +2,7 @@
 
 use super::accepting::Listening;
 use super::backend::{Backend, Event, ReceiveEnd};
+use super::datagrams::Datagrams;
 use super::desk::Desk;
 use super::ending::Stopping;
 use super::posts::Parcel;
@@ -9,6 +10,7 @@ use super::timers::{Timer, Timers};
 use crate::handler::{CloseReason, ConnectionId, Handler};
 use crate::mail::{Consumer, Waker};
 use crate::seldom::Seldom;
+use crate::stats::CoreStats;
 use crate::turn::Turn;
 use std::io;
 use std::sync::Arc;
@@ -43,6 +45,9 @@ pub(crate) struct CoreLoop<H: Handler, B> {
     pub(super) desk: Desk<H::Mail>,
     pub(super) inbox: Inbox<H::Mail>,
     pub(super) listeners: Vec<Listening>,
+    pub(super) datagrams: Vec<Datagrams>,
+    /// The desk's, for when the handler has the desk.
+    pub(super) all_stats: Arc<[CoreStats]>,
     pub(super) timers: Timers,
     /// Connections whose bytes wait for another turn.
     pub(super) waiting: Vec<ConnectionId>,
@@ -72,9 +77,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         desk: Desk<H::Mail>,
         inbox: Inbox<H::Mail>,
         listeners: Vec<Listening>,
+        datagrams: Vec<Datagrams>,
         connections_max: u64,
     ) -> Self {
-        let cores = desk.all_stats.len();
+        let all_stats = Arc::clone(&desk.all_stats);
+        let cores = all_stats.len();
         let now = Instant::now();
         Self {
             backend,
@@ -82,6 +89,8 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             desk,
             inbox,
             listeners,
+            datagrams,
+            all_stats,
             timers: Timers::default(),
             waiting: Vec::new(),
             rearm: Vec::new(),
@@ -103,6 +112,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         let waker = self.inbox.waker.clone();
         self.backend.watch_waker(waker.fd())?;
         self.start_listening()?;
+        self.watch_datagrams()?;
         while !self.is_stopped() {
             self.wait()?;
             self.now = Instant::now();
@@ -115,6 +125,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 continue;
             }
             self.pump_waiting(waited);
+            self.serve_datagrams();
             self.take_mail();
             self.fire_timers();
             self.look_for_shortage();
@@ -128,6 +139,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             stats.connections_waiting.set(self.waiting.len() as u64);
             stats.unsent_bytes.set(self.desk.unsent.bytes() as u64);
         }
+        self.finish_datagrams();
         Ok(())
     }
 
@@ -149,10 +161,14 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// How long nothing needs doing; `None` for ever.
     fn timeout(&self) -> Option<Duration> {
-        if self.ready || self.desk.posts.has_own() {
+        let datagrams = self.datagrams.iter().any(Datagrams::is_ready);
+        if self.ready || datagrams || self.desk.posts.has_own() {
             return Some(Duration::ZERO);
         }
-        let retry = !self.waiting.is_empty() || !self.rearm.is_empty() || self.desk.posts.held_back() > 0;
+        let retry = self.datagrams.iter().any(Datagrams::is_blocked)
+            || !self.waiting.is_empty()
+            || !self.rearm.is_empty()
+            || self.desk.posts.held_back() > 0;
         let at = [
             self.settle_at,
             self.timers.next_timeout(),
@@ -179,6 +195,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         match event {
             Event::Woken => {}
             Event::Acceptable(listener) => self.accept(listener),
+            Event::Datagrams(socket) => {
+                if let Some(datagrams) = self.datagrams.get_mut(usize::from(socket)) {
+                    datagrams.arrived();
+                }
+            }
             Event::Received {
                 connection,
                 inbound,

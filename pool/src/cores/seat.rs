@@ -4,6 +4,7 @@ use super::accepting::Listening;
 use super::backend::Backend;
 use super::connection::Connections;
 use super::core_loop::{CoreLoop, Inbox};
+use super::datagrams::{BoundDatagrams, Datagrams};
 use super::desk::Desk;
 use super::memory::Memory;
 use super::posts::Posts;
@@ -33,6 +34,7 @@ pub(super) struct Seat<M> {
     pub(super) posts: Posts<M>,
     pub(super) inbox: Inbox<M>,
     pub(super) listeners: Vec<Listening>,
+    pub(super) datagrams: Vec<BoundDatagrams>,
     pub(super) stats: Arc<[CoreStats]>,
 }
 
@@ -116,6 +118,7 @@ impl<M: Send + 'static> Seat<M> {
             desk,
             self.inbox,
             self.listeners,
+            self.datagrams.into_iter().map(Datagrams::new).collect(),
             self.connections_max,
         );
         if let Err(error) = core.run() {

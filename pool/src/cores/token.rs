@@ -13,6 +13,8 @@ pub(crate) enum Operation {
     Wake,
     /// A listener, by its number.
     Accept(u16),
+    /// A datagram socket, by its number.
+    Datagrams(u16),
     /// A receive.
     Receive(ConnectionId),
     /// A send.
@@ -32,6 +34,7 @@ pub(crate) fn pack(operation: Operation) -> u64 {
         Operation::Receive(id) => of(3, id),
         Operation::Send(id) => of(4, id),
         Operation::Writable(id) => of(5, id),
+        Operation::Datagrams(socket) => 6 << 60 | u64::from(socket),
         Operation::Ignored => 0,
     }
 }
@@ -48,6 +51,7 @@ pub(crate) fn unpack(token: u64) -> Operation {
         3 => Operation::Receive(id),
         4 => Operation::Send(id),
         5 => Operation::Writable(id),
+        6 => Operation::Datagrams(token as u16),
         _ => Operation::Ignored,
     }
 }
@@ -65,6 +69,7 @@ mod tests {
         for operation in [
             Operation::Wake,
             Operation::Accept(u16::MAX),
+            Operation::Datagrams(u16::MAX),
             Operation::Receive(id),
             Operation::Send(id),
             Operation::Writable(id),

@@ -156,6 +156,17 @@ impl Handler for Echo {
         self.connections.insert(connection, peer);
     }
 
+    /// Answers with the datagram itself, behind the socket's tag; `?` and a number asks for so many bytes.
+    fn datagram(&mut self, _: &mut Turn<'_, Mail>, socket: u16, bytes: &[u8], answer: &mut [u8]) -> usize {
+        let whole = match bytes {
+            b"" => return 0,
+            [b'?', count @ ..] => vec![7; u32_at(count) as usize],
+            bytes => [&socket.to_le_bytes(), bytes].concat(),
+        };
+        answer[..whole.len()].copy_from_slice(&whole);
+        whole.len()
+    }
+
     fn received(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, bytes: &[u8]) -> Received {
         if self.yielded.get(&connection) == Some(&turn.now()) {
             self.seen
@@ -272,9 +283,14 @@ impl Wanted {
     }
 
     pub(crate) fn start(&self) -> Service {
+        self.start_with(|_| {})
+    }
+
+    pub(crate) fn start_with(&self, prepare: impl FnOnce(&mut Plan<Mail>)) -> Service {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let mut plan = self.plan();
+        prepare(&mut plan);
         plan.listen(&Bind::Unix(path.clone()), 0)
             .expect("the path is free");
         let addr = plan
