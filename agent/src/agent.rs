@@ -9,6 +9,7 @@ use crate::disk;
 use crate::error::AgentError;
 use crate::links::Links;
 use crate::mail::{MEMOS_MAX, Mail};
+use crate::old_front::CompatConfig;
 use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
 use crate::status::StatusSource;
@@ -20,7 +21,7 @@ use lars_wire::ModuleId;
 use lars_wire::admin::{LinkStatus, StatusText, bounded_text};
 use std::collections::HashMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ pub struct Agent {
     status: StatusSource,
     /// Whether the disk knew routes.
     remembers: bool,
+    old_front: Vec<SocketAddr>,
 }
 
 /// Whether an agent is ready, for those that ask from elsewhere. Clones show the same agent.
@@ -63,9 +65,21 @@ impl Agent {
         policy: &PolicyConfig,
         module_policies: HashMap<ModuleId, PolicyConfig>,
     ) -> Result<Self, AgentError> {
+        Self::start_with(config, &CompatConfig::default(), policy, module_policies)
+    }
+
+    /// The same with a front for callers of the C++ Lars, if `compat` asks for one.
+    pub fn start_with(
+        config: &AgentConfig,
+        compat: &CompatConfig,
+        policy: &PolicyConfig,
+        module_policies: HashMap<ModuleId, PolicyConfig>,
+    ) -> Result<Self, AgentError> {
         config.check().map_err(AgentError::Config)?;
+        compat.check().map_err(AgentError::Compat)?;
         let random = random()?;
         let mut plan = plan(config)?;
+        let old_front = take_datagrams(&mut plan, compat)?;
         let remembered = disk::load(&config.routes_path);
         let remembers = !remembered.news.is_empty();
 
@@ -148,7 +162,13 @@ impl Agent {
             links,
             status,
             remembers,
+            old_front,
         })
+    }
+
+    /// Where callers of the C++ Lars are served; empty where they are not.
+    pub fn old_front(&self) -> &[SocketAddr] {
+        &self.old_front
     }
 
     /// Whether picks can be answered: the disk knew routes, or dns is connected.
@@ -241,6 +261,18 @@ fn plan(config: &AgentConfig) -> Result<Plan<Mail>, AgentError> {
             .map_err(listen(&path))?;
     }
     Ok(plan)
+}
+
+/// The front for callers of the C++ Lars: its ports, shared out among the cores.
+fn take_datagrams(plan: &mut Plan<Mail>, compat: &CompatConfig) -> Result<Vec<SocketAddr>, AgentError> {
+    let cores = plan.cores();
+    let sockets = (0..).zip(compat.addrs());
+    sockets
+        .map(|(place, addr)| {
+            plan.take_datagrams(CoreIndex(place % cores), addr, place)
+                .map_err(|source| AgentError::ListenUdp { addr, source })
+        })
+        .collect()
 }
 
 fn status(config: &AgentConfig, plan: &Plan<Mail>, links: &Arc<Links>) -> StatusSource {

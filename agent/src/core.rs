@@ -4,6 +4,7 @@ mod answer;
 mod bulk;
 mod desk;
 mod line;
+mod old_callers;
 mod owner;
 mod refusal;
 mod request;
@@ -13,6 +14,7 @@ mod waiting;
 pub(crate) use owner::Owner;
 
 use crate::core::desk::Desk;
+use crate::core::old_callers::OldCallers;
 use crate::core::refusal::Refused;
 use crate::core::session::Session;
 use crate::mail::{Answered, Mail, Memo};
@@ -68,6 +70,7 @@ pub(crate) struct Core {
     /// Connections whose long answers wait until the caller has read.
     unread: Vec<ConnectionId>,
     desk: Desk,
+    old: OldCallers,
     counts: Arc<CoreCounts>,
     status: StatusSource,
     incarnation: [u8; 16],
@@ -94,6 +97,7 @@ impl Core {
                 parts.cores.saturating_sub(1) + u16::from(parts.board),
                 parts.memos,
             ),
+            old: OldCallers::default(),
             counts: parts.counts,
             status: parts.status,
             incarnation: parts.incarnation,
@@ -155,6 +159,7 @@ impl Core {
     fn tell_used(&mut self, turn: &mut Turn<'_, Mail>) {
         let mut used = Vec::new();
         self.reader.take_used(&mut used);
+        used.extend(self.old.routes_used.drain());
         let mut of_owner = vec![Vec::new(); usize::from(turn.cores())];
         for module in used {
             of_owner[usize::from(module.shard(turn.cores()))].push(module);
@@ -212,10 +217,17 @@ impl Handler for Core {
         }
     }
 
+    fn datagram(&mut self, turn: &mut Turn<'_, Mail>, _: u16, bytes: &[u8], answer: &mut [u8]) -> usize {
+        self.old_caller(turn, bytes, answer)
+    }
+
     fn mail(&mut self, turn: &mut Turn<'_, Mail>, mail: Mail) {
         let now = turn.now();
         match mail {
             Mail::Ask(ask) => self.owner.ask(now, *ask),
+            Mail::Want(module) => {
+                self.owner.want(now, module);
+            }
             Mail::Answered(answered) => self.answered(turn, &answered),
             Mail::Reports(reports) => {
                 self.owner.report(now, &reports);

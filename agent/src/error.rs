@@ -2,6 +2,7 @@
 
 use lars_board::BoardError;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why [`crate::Agent::start`] failed. All are for the operator to mend; once started, an agent does not fail.
@@ -15,6 +16,19 @@ pub enum AgentError {
     Listen {
         /// The socket's path.
         path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A key of `[compat]` is out of range: the operator's fault.
+    #[error("[compat] {0}")]
+    Compat(String),
+    /// A port for callers of the C++ Lars is taken; most often its agent still runs.
+    #[error(
+        "cannot listen on UDP {addr}: {source}; stop the C++ agent there first, or set another [compat] udp_base"
+    )]
+    ListenUdp {
+        /// The address.
+        addr: SocketAddr,
         /// The kernel's reason.
         source: io::Error,
     },

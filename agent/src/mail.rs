@@ -84,6 +84,8 @@ pub(crate) struct Confirm {
 pub(crate) enum Mail {
     /// A question to the owner.
     Ask(Box<Ask>),
+    /// Somebody wants a module that is not on the board, and waits for no answer.
+    Want(ModuleId),
     /// Its answer.
     Answered(Box<Answered>),
     /// Reports of modules that this core owns.

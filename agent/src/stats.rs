@@ -30,6 +30,16 @@ pub(crate) struct CoreCounts {
     pub held_total: Count,
     /// Reports refused so far, since they named no node or one unknown node too many.
     pub reports_refused: Count,
+    /// Questions for a node that callers of the C++ Lars asked.
+    pub old_hosts: Count,
+    /// Questions of theirs for a route.
+    pub old_routes: Count,
+    /// Reports of theirs that name no node, or came while the agent stopped.
+    pub old_reports_left_out: Count,
+    /// Datagrams that are none of their messages, left out.
+    pub old_bad: Count,
+    /// Messages of theirs that an agent does not take.
+    pub old_skipped: Count,
     /// Connections now.
     pub connections: Count,
     /// Questions that wait for a first route now.

@@ -21,6 +21,9 @@ pub struct Addresses {
     pub console: Option<SocketAddr>,
     /// `/metrics`, `/healthz` and `/readyz`.
     pub admin: SocketAddr,
+    /// UDP, for callers of the C++ Lars; empty where they are not served.
+    #[serde(default)]
+    pub compat: Vec<SocketAddr>,
 }
 
 impl Addresses {
@@ -63,6 +66,7 @@ mod tests {
             report: local(7779),
             console: None,
             admin: local(7781),
+            compat: vec![local(8888), local(8889), local(8890)],
         };
         assert_eq!(Addresses::read(folder.path()).expect("readable"), None);
         addresses.write(folder.path()).expect("written");

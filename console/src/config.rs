@@ -1,7 +1,7 @@
 //! One TOML format for every service: each reads its own section, unknown keys anywhere are refused.
 
 use crate::outcome::Failure;
-use lars_agent::AgentConfig;
+use lars_agent::{AgentConfig, CompatConfig};
 use lars_dns::DnsConfig;
 use lars_report::ReportConfig;
 use lars_shard::PolicyConfig;
@@ -25,6 +25,8 @@ pub struct Config {
     pub report: ReportConfig,
     /// `[store]`, of dns and report.
     pub store: StoreConfig,
+    /// `[compat]`, of the agent: callers of the C++ Lars.
+    pub compat: CompatConfig,
     /// `[policy]`, of the agent: how nodes are judged where no module says otherwise.
     pub policy: PolicyConfig,
     /// `[[module]]`, of the agent: policies of single modules.
@@ -73,6 +75,7 @@ impl Config {
         self.dns.check().map_err(section("dns"))?;
         self.report.check().map_err(section("report"))?;
         self.store.check().map_err(section("store"))?;
+        self.compat.check().map_err(section("compat"))?;
         self.policy.check().map_err(section("policy"))?;
         self.module_policies().map(drop)
     }

@@ -76,7 +76,7 @@ impl Up {
         config.agent.dns = vec![dns.addr().to_string()];
         config.agent.report = vec![report.addr().to_string()];
         let policies = config.module_policies().map_err(Failure::usage)?;
-        let agent = Agent::start(&config.agent, &config.policy, policies)?;
+        let agent = Agent::start_with(&config.agent, &config.compat, &config.policy, policies)?;
 
         let mut registry = Registry::default();
         registry.register_collector(Box::new(agent.stats()));
@@ -107,6 +107,7 @@ impl Up {
             report: report.addr(),
             console: None,
             admin: admin.addr(),
+            compat: agent.old_front().to_vec(),
         };
         addresses
             .write(&data)

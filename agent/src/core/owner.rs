@@ -62,15 +62,20 @@ impl Owner {
     /// A caller's core found nothing on the board, or wants what the board does not hold. Answered at once, or once
     /// the first route is here.
     pub(crate) fn ask(&mut self, now: Instant, ask: Ask) {
-        let status = self.shard.want(now, ask.module, &mut self.commands);
-        self.execute(now);
-        let status = match status {
-            Status::Ok if self.unpublished.contains(&ask.module) => self.publish_again(now, ask.module),
-            other => other,
-        };
+        let status = self.want(now, ask.module);
         let waits = status == Status::Pending && ask.deadline_ms > 0;
         if !(waits && self.waiters.add(now, ask)) {
             self.answer(ask, status);
+        }
+    }
+
+    /// Somebody wants a module; how it stands.
+    pub(crate) fn want(&mut self, now: Instant, module: ModuleId) -> Status {
+        let status = self.shard.want(now, module, &mut self.commands);
+        self.execute(now);
+        match status {
+            Status::Ok if self.unpublished.contains(&module) => self.publish_again(now, module),
+            other => other,
         }
     }
 

@@ -153,16 +153,21 @@ impl Core {
             return Err(Refused::Stopping);
         }
         for report in reports {
-            self.counts.report(report.outcome);
             self.reader.finish(report.module, report.token);
-            let owner = CoreIndex(report.module.shard(turn.cores()));
-            if owner == self.me {
-                self.owner.report(turn.now(), std::slice::from_ref(report));
-            } else {
-                self.desk.report(owner, *report);
-            }
+            self.take_report(turn, report);
         }
         Ok(())
+    }
+
+    /// Counts a report, or puts it out for its owner.
+    pub(super) fn take_report(&mut self, turn: &mut Turn<'_, Mail>, report: &Report) {
+        self.counts.report(report.outcome);
+        let owner = CoreIndex(report.module.shard(turn.cores()));
+        if owner == self.me {
+            self.owner.report(turn.now(), std::slice::from_ref(report));
+        } else {
+            self.desk.report(owner, *report);
+        }
     }
 
     /// Asks the module's owner: a call where that is this core, else mail.

@@ -116,6 +116,38 @@ impl AgentStats {
         ]
     }
 
+    /// What is counted of callers of the C++ Lars.
+    fn old_counters(&self) -> [Figure; 5] {
+        let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
+        [
+            (
+                "lars_agent_old_hosts",
+                "Questions for a node by callers of the C++ Lars.",
+                sum(|core| &core.old_hosts),
+            ),
+            (
+                "lars_agent_old_routes",
+                "Questions for a route by callers of the C++ Lars.",
+                sum(|core| &core.old_routes),
+            ),
+            (
+                "lars_agent_old_reports_left_out",
+                "Reports by callers of the C++ Lars that name no node or came too late.",
+                sum(|core| &core.old_reports_left_out),
+            ),
+            (
+                "lars_agent_old_bad",
+                "Datagrams left out because they are no message.",
+                sum(|core| &core.old_bad),
+            ),
+            (
+                "lars_agent_old_skipped",
+                "Messages of callers of the C++ Lars that an agent does not take.",
+                sum(|core| &core.old_skipped),
+            ),
+        ]
+    }
+
     fn gauges(&self) -> [Figure; 13] {
         let sum = |count: fn(&super::CoreCounts) -> &super::Count| self.sum(count);
         [
@@ -244,7 +276,7 @@ impl AgentStats {
 impl Collector for AgentStats {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_calls(&mut encoder)?;
-        for (name, help, count) in self.counters() {
+        for (name, help, count) in self.counters().into_iter().chain(self.old_counters()) {
             let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(count).encode(descriptor)?;
         }

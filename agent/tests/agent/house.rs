@@ -3,7 +3,7 @@
 use crate::caller::{Caller, PATIENCE};
 use crate::fake_dns::FakeDns;
 use crate::fake_report::FakeReport;
-use lars_agent::{Agent, AgentConfig, AgentError};
+use lars_agent::{Agent, AgentConfig, AgentError, CompatConfig};
 use lars_pool::IoChoice;
 use lars_shard::PolicyConfig;
 use lars_wire::{ModuleId, NodeAddr};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 /// Everything that a test needs; stopped and removed at its end.
 pub(crate) struct House {
     pub(crate) config: AgentConfig,
+    pub(crate) compat: CompatConfig,
     pub(crate) policy: PolicyConfig,
     pub(crate) dns: Option<FakeDns>,
     pub(crate) report: FakeReport,
@@ -46,6 +47,7 @@ impl House {
         };
         Self {
             config,
+            compat: CompatConfig::default(),
             policy: PolicyConfig::default(),
             dns: Some(dns),
             report,
@@ -67,7 +69,7 @@ impl House {
     }
 
     pub(crate) fn try_start(&self) -> Result<Agent, AgentError> {
-        Agent::start(&self.config, &self.policy, HashMap::new())
+        Agent::start_with(&self.config, &self.compat, &self.policy, HashMap::new())
     }
 
     /// Stops the agent; how long it took.

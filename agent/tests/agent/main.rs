@@ -8,6 +8,7 @@ mod fake_report;
 mod house;
 mod judging;
 mod many;
+mod old_callers;
 mod picks;
 mod reports;
 mod restart;

@@ -81,7 +81,12 @@ impl Running {
     fn start(kind: Kind, config: &Config) -> Result<Self, Failure> {
         let policies = config.module_policies().map_err(Failure::usage)?;
         Ok(match kind {
-            Kind::Agent => Self::Agent(Agent::start(&config.agent, &config.policy, policies)?),
+            Kind::Agent => Self::Agent(Agent::start_with(
+                &config.agent,
+                &config.compat,
+                &config.policy,
+                policies,
+            )?),
             Kind::Dns => Self::Dns(Dns::start(&config.dns, &config.store)?),
             Kind::Report => Self::Report(Report::start(&config.report, &config.store)?),
         })
@@ -115,7 +120,10 @@ impl Running {
 
     fn place(&self, config: &Config) -> String {
         match self {
-            Self::Agent(_) => format!("agent {}", config.agent.socket.display()),
+            Self::Agent(agent) => {
+                let socket = config.agent.socket.display();
+                format!("agent {socket}{}", super::up::front_words(agent.old_front()))
+            }
             Self::Dns(dns) => format!("dns {}", dns.addr()),
             Self::Report(report) => format!("report {}", report.addr()),
         }

@@ -9,6 +9,7 @@ use crate::outcome::{Code, Failure};
 use crate::signals::EndSignals;
 use crate::up::{PORT_DEFAULT, UpOptions};
 use clap::Args;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ pub(super) struct Up {
     /// Configuration file: cores, bounds, policies (listeners, paths and links are those of `up`)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Serve callers of the C++ Lars too, at UDP 127.0.0.1:8888 to 8890 (`[compat]` of the configuration says otherwise;
+    /// --port does not shift them)
+    #[arg(long)]
+    compat: bool,
     #[command(flatten)]
     database: Database,
     /// Start nodes and callers too and tell what Lars does for them
@@ -43,6 +48,7 @@ impl Up {
             None => Config::default(),
         };
         self.database.put_into(&mut config.store);
+        config.compat.enabled |= self.compat;
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
         let options = UpOptions {
             data: crate::find::data_folder(self.data),
@@ -76,11 +82,22 @@ impl Up {
 fn ready_line(up: &crate::up::Up, begun: Instant) -> Result<(), Failure> {
     let addresses = up.addresses();
     print(&format!(
-        "ready in {} ms: agent {}, dns {}, report {}, admin {}\n",
+        "ready in {} ms: agent {}{}, dns {}, report {}, admin {}\n",
         begun.elapsed().as_millis(),
         addresses.agent.display(),
+        front_words(&addresses.compat),
         addresses.dns,
         addresses.report,
         addresses.admin
     ))
+}
+
+/// Where callers of the C++ Lars are served, in the words of the line that says where all is.
+pub(super) fn front_words(addrs: &[SocketAddr]) -> String {
+    match addrs {
+        [] => String::new(),
+        [first, others @ ..] => others.iter().fold(format!(" and UDP {first}"), |words, addr| {
+            format!("{words}, {}", addr.port())
+        }),
+    }
 }

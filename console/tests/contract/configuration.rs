@@ -27,6 +27,11 @@ fn wrong_files_are_refused_by_key_and_reason() {
             "[dns]\nlisten = \"0.0.0.0:7778\"\n",
             &["[dns]", "listen", "insecure"],
         ),
+        ("[compat]\nudp_base = 65534\n", &["[compat]", "udp_base"]),
+        (
+            "[compat]\naddress = \"0.0.0.0\"\n",
+            &["[compat]", "address", "insecure"],
+        ),
         ("[report]\nlisten = \"nowhere\"\n", &["listen", "line 2"]),
         ("[policy]\nname = \"best\"\n", &["best", "classic"]),
         ("[policy]\nerr_rate = 7.0\n", &["[policy]", "err_rate"]),
@@ -88,8 +93,8 @@ fn keys(prefix: &str, table: &toml::Table, found: &mut Vec<String>) {
 fn examples_are_taken_and_have_every_key_with_its_default() {
     let defaults = toml::Table::try_from(Config::default()).expect("a configuration is a table");
     for (name, sections) in [
-        ("all", &["agent", "dns", "report", "store"][..]),
-        ("agent", &["agent"]),
+        ("all", &["agent", "compat", "dns", "report", "store"][..]),
+        ("agent", &["agent", "compat"]),
         ("dns", &["dns", "store"]),
         ("report", &["report", "store"]),
     ] {

@@ -163,3 +163,46 @@ fn demo_tells_a_story_that_comes_true() {
     }
     assert_eq!(stderr, "", "a good end is a quiet one");
 }
+
+#[test]
+fn compat_serves_callers_of_the_old_kind_and_says_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = path(folder.path());
+    let config = folder.path().join("lars.toml");
+    std::fs::write(&config, "[compat]\nudp_base = 0\n").expect("written");
+    let _up = Running::start(&[
+        "up",
+        "--port",
+        "0",
+        "--data",
+        data,
+        "--compat",
+        "--config",
+        path(&config),
+    ]);
+    good(&["route", "add", "1", "2", "10.0.0.1:7777", "--data", data]);
+    let front = addresses(folder.path())["compat"].clone();
+    let front: Vec<&str> = front
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|addr| addr.as_str())
+        .collect();
+    assert_eq!(front.len(), 3);
+    let caller = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    caller
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a time-out");
+    // Get host, sequence 7, module 1.2; the answer is found once the route has come.
+    let ask = [4, 0, 0, 0, 6, 0, 0, 0, 0x08, 7, 0x10, 1, 0x18, 2];
+    eventually("the node is told", || {
+        let mut answer = [0; 64];
+        caller.send_to(&ask, front[2]).expect("the kernel takes it");
+        let bytes = caller.recv(&mut answer).expect("an answer");
+        // Sequence, module, and the host 10.0.0.1:7777.
+        let host = [
+            0x08, 7, 0x10, 1, 0x18, 2, 0x2a, 8, 0x08, 0x81, 0x80, 0x80, 0x50, 0x10, 0xe1, 0x3c,
+        ];
+        (answer[..bytes] == *[&[5, 0, 0, 0, 16, 0, 0, 0], &host[..]].concat()).then_some(())
+    });
+}
