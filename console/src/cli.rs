@@ -2,6 +2,7 @@
 
 mod at_store;
 mod check;
+mod import;
 mod migrate;
 mod name;
 mod pick;
@@ -10,6 +11,7 @@ mod route;
 mod route_accept;
 mod route_check;
 mod service;
+mod shadow;
 mod simulate;
 mod status;
 mod table;
@@ -51,6 +53,8 @@ enum Command {
     Report(service::Service),
     /// Check a configuration file
     Check(check::Check),
+    /// Turn configuration files of the C++ Lars into ours
+    Import(import::Import),
     /// Bring a MySQL database to the newest schema
     Migrate(migrate::Migrate),
     /// List and change routes
@@ -65,6 +69,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Show how agent, dns and report do
     Status(status::Status),
+    /// Compare dns with one of the C++ Lars, as an agent of it sees them
+    Shadow(shadow::Shadow),
     /// Print the version
     Version(Version),
 }
@@ -94,6 +100,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dns(command) => command.run(service::Kind::Dns),
         Command::Report(command) => command.run(service::Kind::Report),
         Command::Check(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Migrate(command) => command.run(),
         Command::Route(command) => command.run(),
         Command::Name(command) => command.run(),
@@ -101,6 +108,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::ReportCall(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Shadow(command) => command.run(),
         Command::Version(command) => version(&command),
     })
 }

@@ -14,6 +14,8 @@ mod families;
 pub mod find;
 pub mod logging;
 pub mod notify;
+pub mod old_config;
+pub mod old_dns;
 pub mod outcome;
 pub mod signals;
 pub mod up;

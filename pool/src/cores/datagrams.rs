@@ -138,10 +138,10 @@ impl Datagrams {
                 if !self.readable {
                     return;
                 }
-                let taken = self.inbox.take(self.fd.as_raw_fd());
+                // Where there was no more, what comes from here on is told.
+                let (taken, more) = self.inbox.take(self.fd.as_raw_fd());
                 stats.datagrams_received.add(taken as u64);
-                // Fewer than a batch: there was no more. What comes from here on is told.
-                self.readable = taken == BATCH;
+                self.readable = more;
             }
             while let Some((from, bytes)) = self.inbox.first() {
                 if !self.outbox.has_room() {

@@ -48,8 +48,8 @@ impl Inbox {
         self.next == self.len
     }
 
-    /// Takes what waits, without waiting; how many that were.
-    pub(super) fn take(&mut self, fd: RawFd) -> usize {
+    /// Takes what waits, without waiting; how many that were, and whether there may be more.
+    pub(super) fn take(&mut self, fd: RawFd) -> (usize, bool) {
         let pieces = self.bytes.iter_mut().map(|bytes| libc::iovec {
             iov_base: bytes.as_mut_ptr().cast(),
             iov_len: IN_BYTES_MAX,
@@ -80,8 +80,11 @@ impl Inbox {
                 std::ptr::null_mut(),
             )
         };
-        // An error is that nothing waits, a signal, or one that an earlier answer met at its peer: no datagram is lost
-        // with any of them, and what waits is told again.
+        let more = match usize::try_from(taken) {
+            Ok(taken) => taken == BATCH,
+            // A signal, or what an earlier answer met at its peer: no datagram is lost with it, and some may wait.
+            Err(_) => std::io::Error::last_os_error().raw_os_error() != Some(libc::EAGAIN),
+        };
         let taken = usize::try_from(taken).unwrap_or(0);
         for (place, head) in heads[..taken].iter().enumerate() {
             self.from[place].len = head.msg_hdr.msg_namelen;
@@ -89,7 +92,7 @@ impl Inbox {
             self.cut[place] = head.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
         (self.next, self.len) = (0, taken);
-        taken
+        (taken, more)
     }
 
     /// The oldest that was not passed; without bytes where it was too long.
