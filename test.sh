@@ -30,6 +30,8 @@ install() {
 command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install Rust 1.95 or newer (https://rustup.rs)" >&2; exit 2; }
 # The embedded store is C, compiled here.
 install cc:gcc
+# Programs of the C++ Lars are played by one in Python.
+install python3:python3
 # A private MariaDB stands behind the tests, on a temporary folder and a Unix socket; LARS_TEST_MYSQL names another.
 if [ -z "${LARS_TEST_MYSQL:-}" ]; then
     PATH="$PATH:/usr/sbin:/sbin"

@@ -5,6 +5,7 @@ mod configuration;
 mod lars;
 mod mysql;
 mod names;
+mod old_programs;
 mod secrets;
 mod services;
 mod simulate;
