@@ -28,14 +28,11 @@ struct Row {
     module: ModuleId,
     addr: NodeAddr,
     weight: u16,
-    /// Place of the zone, and [`DRAINING`].
-    zone_and_state: u32,
+    zone: u32,
+    is_draining: bool,
 }
 
-/// The highest bit of `zone_and_state`: the node is draining.
-const DRAINING: u32 = 1 << 31;
-
-const _: () = assert!(size_of::<Row>() == 40);
+const _: () = assert!(size_of::<Row>() <= 48);
 
 /// What is known when all is in the catalog, beside the catalog.
 #[derive(Debug, Default)]
@@ -67,18 +64,14 @@ impl Load {
     /// Takes a row; they come by id.
     pub(crate) fn take(&mut self, record: RouteRecord) {
         self.index.put(record.id, record.module);
-        let draining = if record.state == NodeState::Draining {
-            DRAINING
-        } else {
-            0
-        };
-        let zone_and_state = self.zone_place(record.zone) | draining;
+        let zone = self.zone_place(record.zone);
         self.buckets[bucket_of(record.module)].push(Row {
             id: record.id,
             module: record.module,
             addr: record.node,
             weight: record.weight,
-            zone_and_state,
+            zone,
+            is_draining: record.state == NodeState::Draining,
         });
     }
 
@@ -132,19 +125,15 @@ impl Load {
 
 impl Row {
     fn state(&self) -> NodeState {
-        if self.zone_and_state & DRAINING == 0 {
-            NodeState::Serving
-        } else {
+        if self.is_draining {
             NodeState::Draining
+        } else {
+            NodeState::Serving
         }
     }
 
-    fn zone<'a>(&self, zones: &'a [Arc<str>]) -> &'a Arc<str> {
-        &zones[(self.zone_and_state & !DRAINING) as usize]
-    }
-
     fn is_servable(&self, zones: &[Arc<str>]) -> bool {
-        diff::is_servable(self.addr, self.weight, self.zone(zones))
+        diff::is_servable(self.addr, self.weight, &zones[self.zone as usize])
     }
 
     fn node(&self, zones: &[Arc<str>]) -> NewNode {
@@ -153,7 +142,7 @@ impl Row {
             addr: self.addr,
             weight: self.weight,
             state: self.state(),
-            zone: Arc::clone(self.zone(zones)),
+            zone: Arc::clone(&zones[self.zone as usize]),
         }
     }
 
@@ -164,7 +153,7 @@ impl Row {
             node: self.addr,
             weight: self.weight,
             state: self.state(),
-            zone: Arc::clone(self.zone(zones)),
+            zone: Arc::clone(&zones[self.zone as usize]),
         }
     }
 }

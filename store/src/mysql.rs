@@ -46,8 +46,6 @@ struct Connection {
     conn: Conn,
     layout: Layout,
     opened: Instant,
-    /// Statements for many rows, prepared.
-    many_rows: Vec<calls::ManyRows>,
 }
 
 impl MysqlStore {
@@ -146,7 +144,6 @@ impl Connection {
             conn,
             layout,
             opened: Instant::now(),
-            many_rows: Vec::new(),
         })
     }
 
