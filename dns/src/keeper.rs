@@ -22,9 +22,11 @@ use std::time::{Duration, Instant};
 const PAGE_ROWS: u32 = 20_000;
 /// Rows of one page of the first load, for which nobody waits: at a page's end the database stands still.
 const LOAD_ROWS: u32 = 250_000;
-/// Modules read again at once: few enough that their rows take some megabytes, and many enough that a database without
-/// an index by module is passed over a few times at most.
+/// Modules read again at once, many enough that a database without an index by module is passed over a few times at
+/// most ...
 const MODULES_READ_MAX: usize = 4_096;
+/// ... and so many nodes, as far as they are known: their rows take some megabytes on their way into the catalog.
+const NODES_READ_MAX: usize = 32_768;
 
 /// What the next look does.
 enum Stage {
@@ -315,7 +317,7 @@ impl Keeper {
     ) -> Result<(), StoreError> {
         self.note_unread(modules, reason);
         while !self.unread.is_empty() {
-            let modules: Vec<ModuleId> = self.unread.keys().take(MODULES_READ_MAX).copied().collect();
+            let modules = self.next_unread();
             let rows = store.rows_of(&modules).await?;
             let (served, pass) = (self.publisher.catalog().modules(), self.sweep.pass());
             let mut news = Vec::new();
@@ -335,6 +337,19 @@ impl Keeper {
             self.note_unread(left, reason);
         }
         Ok(())
+    }
+
+    /// The first modules that are to be read again: as many as are read at once.
+    fn next_unread(&self) -> Vec<ModuleId> {
+        let catalog = self.publisher.catalog();
+        let mut nodes = 0;
+        let fits = |module: &ModuleId| {
+            let is_first = nodes == 0;
+            nodes += catalog.view(*module).nodes().len().max(1);
+            is_first || nodes <= NODES_READ_MAX
+        };
+        let modules = self.unread.keys().copied().take(MODULES_READ_MAX);
+        modules.take_while(fits).collect()
     }
 
     fn note_unread(&mut self, modules: impl IntoIterator<Item = ModuleId>, reason: Reason) {

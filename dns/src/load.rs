@@ -28,11 +28,14 @@ struct Row {
     module: ModuleId,
     addr: NodeAddr,
     weight: u16,
-    zone: u32,
-    is_draining: bool,
+    /// Place of the zone, and [`DRAINING`].
+    zone_and_state: u32,
 }
 
-const _: () = assert!(size_of::<Row>() <= 48);
+/// The highest bit of `zone_and_state`: the node is draining.
+const DRAINING: u32 = 1 << 31;
+
+const _: () = assert!(size_of::<Row>() == 40);
 
 /// What is known when all is in the catalog, beside the catalog.
 #[derive(Debug, Default)]
@@ -64,14 +67,18 @@ impl Load {
     /// Takes a row; they come by id.
     pub(crate) fn take(&mut self, record: RouteRecord) {
         self.index.put(record.id, record.module);
-        let zone = self.zone_place(record.zone);
+        let draining = if record.state == NodeState::Draining {
+            DRAINING
+        } else {
+            0
+        };
+        let zone_and_state = self.zone_place(record.zone) | draining;
         self.buckets[bucket_of(record.module)].push(Row {
             id: record.id,
             module: record.module,
             addr: record.node,
             weight: record.weight,
-            zone,
-            is_draining: record.state == NodeState::Draining,
+            zone_and_state,
         });
     }
 
@@ -125,15 +132,19 @@ impl Load {
 
 impl Row {
     fn state(&self) -> NodeState {
-        if self.is_draining {
-            NodeState::Draining
-        } else {
+        if self.zone_and_state & DRAINING == 0 {
             NodeState::Serving
+        } else {
+            NodeState::Draining
         }
     }
 
+    fn zone<'a>(&self, zones: &'a [Arc<str>]) -> &'a Arc<str> {
+        &zones[(self.zone_and_state & !DRAINING) as usize]
+    }
+
     fn is_servable(&self, zones: &[Arc<str>]) -> bool {
-        diff::is_servable(self.addr, self.weight, &zones[self.zone as usize])
+        diff::is_servable(self.addr, self.weight, self.zone(zones))
     }
 
     fn node(&self, zones: &[Arc<str>]) -> NewNode {
@@ -142,7 +153,7 @@ impl Row {
             addr: self.addr,
             weight: self.weight,
             state: self.state(),
-            zone: Arc::clone(&zones[self.zone as usize]),
+            zone: Arc::clone(self.zone(zones)),
         }
     }
 
@@ -153,7 +164,7 @@ impl Row {
             node: self.addr,
             weight: self.weight,
             state: self.state(),
-            zone: Arc::clone(&zones[self.zone as usize]),
+            zone: Arc::clone(self.zone(zones)),
         }
     }
 }

@@ -2,87 +2,98 @@
 //! it: what is summed here is written once.
 
 use crate::calls::{CallBatch, CallRecord, CallStatus, HistoryRow};
-use lars_wire::{ModuleId, NodeAddr};
-use std::collections::BTreeMap;
 
-/// What one transaction writes beside the acknowledgements.
+/// What one transaction writes beside the acknowledgements: gathered as it comes, sorted once when it is asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
-    history: BTreeMap<(u64, ModuleId, NodeAddr), HistoryRow>,
-    status: BTreeMap<(ModuleId, NodeAddr, u32), CallStatus>,
+    history: Vec<HistoryRow>,
+    status: Vec<CallStatus>,
 }
 
 impl Fold {
     pub(crate) fn add(&mut self, batch: &CallBatch) {
-        for record in &batch.records {
-            self.add_history(record);
-            self.add_status(record, batch);
-        }
+        self.history.extend(batch.records.iter().filter_map(history));
+        self.status
+            .extend(batch.records.iter().filter_map(|record| status(record, batch)));
     }
 
     /// Rows to be added to what history has, in order of (minute, module, node).
-    pub(crate) fn history(&self) -> impl Iterator<Item = &HistoryRow> {
-        self.history.values()
+    pub(crate) fn history(&mut self) -> impl Iterator<Item = &HistoryRow> {
+        self.history.sort_by_key(|row| (row.minute, row.module, row.node));
+        self.history.dedup_by(|next, sum| {
+            let is_same = (next.minute, next.module, next.node) == (sum.minute, sum.module, sum.node);
+            if is_same {
+                add_to(sum, next);
+            }
+            is_same
+        });
+        self.history.iter()
     }
 
     /// Windows to be written over older or equal ones, in order of (module, node, caller).
-    pub(crate) fn status(&self) -> impl Iterator<Item = &CallStatus> {
-        self.status.values()
+    pub(crate) fn status(&mut self) -> impl Iterator<Item = &CallStatus> {
+        // Stable: of two with one time stamp the later is kept.
+        self.status.sort_by_key(|row| (row.module, row.node, row.caller));
+        self.status.dedup_by(|next, newest| {
+            let is_same =
+                (next.module, next.node, next.caller) == (newest.module, newest.node, newest.caller);
+            if is_same && next.ts >= newest.ts {
+                *newest = *next;
+            }
+            is_same
+        });
+        self.status.iter()
     }
+}
 
-    fn add_history(&mut self, record: &CallRecord) {
-        if (record.ok, record.failed, record.timed_out, record.cancelled) == (0, 0, 0, 0) {
-            return;
-        }
-        let minute = record.minute;
-        let row = self
-            .history
-            .entry((minute, record.module, record.node))
-            .or_insert(HistoryRow {
-                module: record.module,
-                node: record.node,
-                minute,
-                ok: 0,
-                failed: 0,
-                timed_out: 0,
-                cancelled: 0,
-                latency_sum_us: 0,
-                latency_max_us: 0,
-            });
-        row.ok = row.ok.saturating_add(record.ok);
-        row.failed = row.failed.saturating_add(record.failed);
-        row.timed_out = row.timed_out.saturating_add(record.timed_out);
-        row.cancelled = row.cancelled.saturating_add(record.cancelled);
-        row.latency_sum_us = row.latency_sum_us.saturating_add(record.latency_sum_us);
-        row.latency_max_us = row.latency_max_us.max(record.latency_max_us);
+fn history(record: &CallRecord) -> Option<HistoryRow> {
+    if (record.ok, record.failed, record.timed_out, record.cancelled) == (0, 0, 0, 0) {
+        return None;
     }
+    Some(HistoryRow {
+        module: record.module,
+        node: record.node,
+        minute: record.minute,
+        ok: record.ok,
+        failed: record.failed,
+        timed_out: record.timed_out,
+        cancelled: record.cancelled,
+        latency_sum_us: record.latency_sum_us,
+        latency_max_us: record.latency_max_us,
+    })
+}
 
-    fn add_status(&mut self, record: &CallRecord, batch: &CallBatch) {
-        let (window, caller) = (record.window, batch.caller);
-        // Windows alone say what their agent means them to say: also that nothing was called.
-        if (window.succ, window.err) == (0, 0) && !batch.is_unnumbered() {
-            return;
-        }
-        let row = CallStatus {
-            module: record.module,
-            node: record.node,
-            caller,
-            succ: u64::from(window.succ),
-            err: u64::from(window.err),
-            ts: record.window_ts,
-            overloaded: window.overloaded,
-        };
-        let newest = self.status.entry((row.module, row.node, caller)).or_insert(row);
-        if row.ts >= newest.ts {
-            *newest = row;
-        }
+fn add_to(sum: &mut HistoryRow, row: &HistoryRow) {
+    sum.ok = sum.ok.saturating_add(row.ok);
+    sum.failed = sum.failed.saturating_add(row.failed);
+    sum.timed_out = sum.timed_out.saturating_add(row.timed_out);
+    sum.cancelled = sum.cancelled.saturating_add(row.cancelled);
+    sum.latency_sum_us = sum.latency_sum_us.saturating_add(row.latency_sum_us);
+    sum.latency_max_us = sum.latency_max_us.max(row.latency_max_us);
+}
+
+fn status(record: &CallRecord, batch: &CallBatch) -> Option<CallStatus> {
+    let (window, caller) = (record.window, batch.caller);
+    // Windows alone say what their agent means them to say: also that nothing was called.
+    if (window.succ, window.err) == (0, 0) && !batch.is_unnumbered() {
+        return None;
     }
+    Some(CallStatus {
+        module: record.module,
+        node: record.node,
+        caller,
+        succ: u64::from(window.succ),
+        err: u64::from(window.err),
+        ts: record.window_ts,
+        overloaded: window.overloaded,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use lars_wire::record::Window;
+    use lars_wire::{ModuleId, NodeAddr};
 
     fn record(last: u8, minute: u64, ok: u64, ts: u64) -> CallRecord {
         CallRecord {
@@ -117,7 +128,7 @@ mod tests {
 
     #[test]
     fn records_of_one_minute_are_summed_and_the_newest_window_is_kept() {
-        let fold = fold(&[record(1, 5, 3, 20), record(1, 5, 4, 19), record(1, 6, 1, 18)]);
+        let mut fold = fold(&[record(1, 5, 3, 20), record(1, 5, 4, 19), record(1, 6, 1, 18)]);
         let history: Vec<_> = fold
             .history()
             .map(|row| {
@@ -137,13 +148,13 @@ mod tests {
 
     #[test]
     fn later_of_two_windows_with_one_ts_is_kept() {
-        let fold = fold(&[record(1, 5, 3, 20), record(1, 5, 4, 20)]);
+        let mut fold = fold(&[record(1, 5, 3, 20), record(1, 5, 4, 20)]);
         assert_eq!(fold.status().map(|row| row.succ).collect::<Vec<_>>(), [4]);
     }
 
     #[test]
     fn rows_come_in_order_of_key_whatever_the_order_of_records() {
-        let fold = fold(&[
+        let mut fold = fold(&[
             record(9, 6, 1, 1),
             record(2, 5, 1, 1),
             record(9, 5, 1, 1),
@@ -185,7 +196,7 @@ mod tests {
             latency_max_us: 0,
             ..record(1, 5, 3, 20)
         };
-        let only_window = fold(&[silent]);
+        let mut only_window = fold(&[silent]);
         assert_eq!(
             (only_window.history().count(), only_window.status().count()),
             (0, 1)
@@ -198,7 +209,7 @@ mod tests {
             },
             ..record(1, 5, 3, 20)
         };
-        let only_counts = fold(&[closed]);
+        let mut only_counts = fold(&[closed]);
         assert_eq!(
             (only_counts.history().count(), only_counts.status().count()),
             (1, 0)

@@ -46,6 +46,8 @@ struct Connection {
     conn: Conn,
     layout: Layout,
     opened: Instant,
+    /// Statements for many rows, prepared.
+    many_rows: Vec<calls::ManyRows>,
 }
 
 impl MysqlStore {
@@ -144,6 +146,7 @@ impl Connection {
             conn,
             layout,
             opened: Instant::now(),
+            many_rows: Vec::new(),
         })
     }
 

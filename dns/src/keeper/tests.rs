@@ -279,6 +279,47 @@ fn announced_shrink_is_published_at_once_and_an_unannounced_one_when_seen_twice(
 }
 
 #[test]
+fn announced_changes_of_a_large_table_are_found_by_the_next_look_late_or_in_one_second() {
+    let mut store = Memory::default();
+    for last in 1..=24_000 {
+        store.insert(last % 10, last);
+    }
+    let mut keeper = loaded(&mut store);
+    // Behind all that the sweep has seen for some time to come.
+    let edit = |store: &mut Memory, id: u64, change: u64, version: u64| {
+        let cmdid = id as u32 % 10;
+        let edited = RouteRecord {
+            weight: 7,
+            ..row(id, cmdid, id as u32)
+        };
+        store.rows.insert(id, edited);
+        store.changes.push(ChangeRow {
+            id: change,
+            module: module(cmdid),
+            version: version as i64,
+        });
+        store.version = version;
+    };
+    edit(&mut store, 23_991, 50, 1_000);
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
+    edit(&mut store, 23_992, 51, 1_000);
+    assert_eq!(
+        looks(&mut keeper, &mut store, 1),
+        [module(2)],
+        "in the same second"
+    );
+    edit(&mut store, 23_993, 49, 1_000);
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(3)], "committed late");
+    edit(&mut store, 23_994, 52, 999);
+    assert_eq!(
+        looks(&mut keeper, &mut store, 1),
+        [module(4)],
+        "a clock that went back"
+    );
+    assert_eq!(keeper.comparisons(), 0);
+}
+
+#[test]
 fn bare_delete_in_a_large_table_hurries_the_sweep() {
     let mut store = Memory::default();
     let ids: Vec<u64> = (1..=24_000).map(|last| store.insert(last % 10, last)).collect();

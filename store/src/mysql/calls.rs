@@ -7,11 +7,14 @@ use crate::error::StoreError;
 use crate::fold::Fold;
 use lars_wire::{ModuleId, NodeAddr};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Row, Value};
+use mysql_async::{Row, Statement, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of one statement: beyond this a statement gets no cheaper a row. Fewer rows are written in statements of the
 /// next smaller sizes, so that a handful of prepared statements serves every number.
 const ROWS_A_STATEMENT: [usize; 4] = [1_000, 100, 10, 1];
+/// Incarnations of one statement that reads acknowledgements.
+const ACKS_A_STATEMENT: usize = 256;
 /// Largest number of a signed column of 64 bits.
 const SUM_MAX: u64 = i64::MAX as u64;
 
@@ -88,93 +91,144 @@ impl CallStore for MysqlStore {
 }
 
 async fn write(db: &mut Connection, batches: &[CallBatch], now_s: u64) -> Result<Vec<Stored>, CallError> {
+    // Without a table for acknowledgements nothing can be told apart; a window written twice is the same window.
+    let stored = if db.layout.has_history() {
+        acknowledge(db, batches, now_s).await?
+    } else {
+        batches.iter().map(|batch| Stored::Now(batch.sequence)).collect()
+    };
     let mut fold = Fold::default();
-    let mut stored = Vec::with_capacity(batches.len());
-    for batch in batches {
-        // Without a table for acknowledgements nothing can be told apart; a window written twice is the same window.
-        let outcome = if db.layout.has_history() && !batch.is_unnumbered() {
-            acknowledge(db, batch, now_s).await?
-        } else {
-            Stored::Now(batch.sequence)
-        };
-        if matches!(outcome, Stored::Now(_)) {
+    for (batch, stored) in batches.iter().zip(&stored) {
+        if matches!(stored, Stored::Now(_)) {
             fold.add(batch);
         }
-        stored.push(outcome);
     }
     if db.layout.has_history() {
-        write_history(db, &fold).await?;
+        write_history(db, &mut fold).await?;
     }
-    write_status(db, &fold).await?;
+    write_status(db, &mut fold).await?;
     Ok(stored)
 }
 
-/// Moves the incarnation's sequence on by this batch, or says why not.
-async fn acknowledge(db: &mut Connection, batch: &CallBatch, now_s: u64) -> Result<Stored, CallError> {
-    let (incarnation, sequence) = (&batch.incarnation[..], batch.sequence);
-    db.conn
-        .exec_drop(
-            "UPDATE lars_ack SET seq = ?, stored_ts = ? WHERE incarnation = ? AND seq = ?",
-            (sequence, now_s, incarnation, sequence.wrapping_sub(1)),
-        )
-        .await?;
-    if db.conn.affected_rows() == 1 {
-        return Ok(Stored::Now(sequence));
+/// Moves the sequence of each incarnation on by its batches, or says why not: one statement that reads and locks, one
+/// that writes. Locked, since a snapshot may be older than what another replica has just stored.
+async fn acknowledge(
+    db: &mut Connection,
+    batches: &[CallBatch],
+    now_s: u64,
+) -> Result<Vec<Stored>, CallError> {
+    let numbered = batches.iter().filter(|batch| !batch.is_unnumbered());
+    let incarnations: BTreeSet<[u8; 16]> = numbered.map(|batch| batch.incarnation).collect();
+    let incarnations: Vec<[u8; 16]> = incarnations.into_iter().collect();
+    let mut newest: BTreeMap<[u8; 16], u64> = BTreeMap::new();
+    for some in incarnations.chunks(ACKS_A_STATEMENT) {
+        // The last fills a statement up to a power of two, so that few different ones are prepared.
+        let last = some.last().into_iter().cycle();
+        let keys = some.iter().chain(last).take(some.len().next_power_of_two());
+        let keys: Vec<Value> = keys.map(|incarnation| Value::from(&incarnation[..])).collect();
+        let statement = format!(
+            "SELECT incarnation, seq FROM lars_ack WHERE incarnation IN ({}) ORDER BY incarnation FOR UPDATE",
+            vec!["?"; keys.len()].join(", ")
+        );
+        let rows: Vec<(Vec<u8>, Value)> = db.conn.exec(statement, keys).await?;
+        newest.extend(rows.iter().filter_map(|(incarnation, sequence)| {
+            let sequence = integer(Some(sequence)).and_then(|sequence| u64::try_from(sequence).ok());
+            Some((incarnation.as_slice().try_into().ok()?, sequence.unwrap_or(0)))
+        }));
     }
-    // Read locked: a snapshot may be older than what another replica has just stored.
-    let newest: Option<Value> = db
-        .conn
-        .exec_first(
-            "SELECT seq FROM lars_ack WHERE incarnation = ? FOR UPDATE",
-            (incarnation,),
-        )
-        .await?;
-    let newest = newest.map(|newest| {
-        integer(Some(&newest))
-            .and_then(|seq| u64::try_from(seq).ok())
-            .unwrap_or(0)
-    });
-    match newest {
-        Some(newest) if newest >= sequence => Ok(Stored::Before(newest)),
-        Some(newest) => Ok(Stored::Gap(newest)),
-        None => {
-            db.conn
-                .exec_drop(
-                    "INSERT INTO lars_ack (incarnation, seq, stored_ts) VALUES (?, ?, ?)",
-                    (incarnation, sequence, now_s),
-                )
-                .await?;
-            Ok(Stored::Now(sequence))
+    let mut moved: BTreeMap<[u8; 16], u64> = BTreeMap::new();
+    let judge = |batch: &CallBatch| {
+        let (incarnation, sequence) = (batch.incarnation, batch.sequence);
+        if batch.is_unnumbered() {
+            return Stored::Now(sequence);
         }
-    }
+        match newest.get(&incarnation) {
+            Some(&newest) if newest >= sequence => Stored::Before(newest),
+            Some(&newest) if newest + 1 < sequence => Stored::Gap(newest),
+            _ => {
+                newest.insert(incarnation, sequence);
+                moved.insert(incarnation, sequence);
+                Stored::Now(sequence)
+            }
+        }
+    };
+    let stored = batches.iter().map(judge).collect();
+    let values = moved.iter().flat_map(|(incarnation, sequence)| {
+        [
+            Value::from(&incarnation[..]),
+            Value::from(*sequence),
+            Value::from(now_s),
+        ]
+    });
+    let tail = "ON DUPLICATE KEY UPDATE seq = VALUES(seq), stored_ts = VALUES(stored_ts)";
+    let head = "INSERT INTO lars_ack (incarnation, seq, stored_ts)";
+    write_rows(db, head, tail, 3, values.collect()).await?;
+    Ok(stored)
 }
 
-/// One statement for many rows: `head VALUES (?, ..), (?, ..) tail`, in as few statements as the sizes allow.
+/// One statement for many rows: `head VALUES (?, ..), (?, ..) tail`, in as few statements as the sizes allow. `values`
+/// has those of all rows, one behind the other.
 async fn write_rows(
     db: &mut Connection,
     head: &str,
     tail: &str,
     columns: usize,
-    rows: Vec<Vec<Value>>,
+    values: Vec<Value>,
 ) -> Result<(), CallError> {
-    let row = format!("({})", vec!["?"; columns].join(", "));
-    let mut rows = rows.into_iter();
-    while rows.len() > 0 {
+    let mut values = values.into_iter();
+    while values.len() > 0 {
+        let rows = values.len() / columns;
         let size = ROWS_A_STATEMENT
             .into_iter()
-            .find(|size| *size <= rows.len())
+            .find(|size| *size <= rows)
             .unwrap_or(1);
-        let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
-        let statement = format!("{head} VALUES {} {tail}", vec![row.as_str(); size].join(", "));
-        db.conn.exec_drop(statement, values).await?;
+        let some: Vec<Value> = values.by_ref().take(size * columns).collect();
+        let statement = db.statement(head, tail, columns, size).await?;
+        db.conn.exec_drop(statement, some).await?;
     }
     Ok(())
 }
 
-async fn write_history(db: &mut Connection, fold: &Fold) -> Result<(), CallError> {
+impl Connection {
+    /// The prepared statement for so many rows. Kept here, since the driver's own cache is asked with the whole text,
+    /// which for a thousand rows has tens of thousands of letters.
+    async fn statement(
+        &mut self,
+        head: &str,
+        tail: &str,
+        columns: usize,
+        size: usize,
+    ) -> Result<Statement, CallError> {
+        let known = self
+            .many_rows
+            .iter()
+            .find(|known| known.size == size && known.head == head);
+        if let Some(known) = known {
+            return Ok(known.statement.clone());
+        }
+        let row = format!("({})", vec!["?"; columns].join(", "));
+        let text = format!("{head} VALUES {} {tail}", vec![row.as_str(); size].join(", "));
+        let statement = self.conn.prep(text).await?;
+        self.many_rows.push(ManyRows {
+            head: head.to_owned(),
+            size,
+            statement: statement.clone(),
+        });
+        Ok(statement)
+    }
+}
+
+/// A prepared statement that writes many rows.
+pub(super) struct ManyRows {
+    head: String,
+    size: usize,
+    statement: Statement,
+}
+
+async fn write_history(db: &mut Connection, fold: &mut Fold) -> Result<(), CallError> {
     let sum = |number: u64| Value::from(number.min(SUM_MAX));
-    let rows = fold.history().map(|row| {
-        vec![
+    let values = fold.history().flat_map(|row| {
+        [
             Value::from(row.minute),
             Value::from(row.module.modid),
             Value::from(row.module.cmdid),
@@ -188,6 +242,7 @@ async fn write_history(db: &mut Connection, fold: &Fold) -> Result<(), CallError
             Value::from(row.latency_max_us),
         ]
     });
+    let values: Vec<Value> = values.collect();
     // A sum beyond 63 bits stays at the largest number: what is left of the room is added at most.
     let add = |column: &str| format!("{column} = {column} + LEAST(VALUES({column}), {SUM_MAX} - {column})");
     let sums = ["ok", "failed", "timed_out", "cancelled", "latency_sum_us"]
@@ -198,17 +253,17 @@ async fn write_history(db: &mut Connection, fold: &Fold) -> Result<(), CallError
     let tail = format!(
         "ON DUPLICATE KEY UPDATE {sums}, latency_max_us = GREATEST(latency_max_us, VALUES(latency_max_us))"
     );
-    write_rows(db, head, &tail, 11, rows.collect()).await
+    write_rows(db, head, &tail, 11, values).await
 }
 
-async fn write_status(db: &mut Connection, fold: &Fold) -> Result<(), CallError> {
+async fn write_status(db: &mut Connection, fold: &mut Fold) -> Result<(), CallError> {
     let kind = db.layout.status;
-    let (mut rows4, mut rows6) = (Vec::new(), Vec::new());
+    let (mut values4, mut values6) = (Vec::new(), Vec::new());
     for row in fold.status() {
         let overloaded = Value::from(if row.overloaded { "1" } else { "0" });
         let ModuleId { modid, cmdid } = row.module;
         let Some(ip) = row.node.ipv4_number() else {
-            rows6.push(vec![
+            values6.extend([
                 Value::from(modid),
                 Value::from(cmdid),
                 Value::from(&row.node.octets()[..]),
@@ -229,7 +284,7 @@ async fn write_status(db: &mut Connection, fold: &Fold) -> Result<(), CallError>
             // An old table has no room for this key: the rest must not wait for it.
             continue;
         };
-        rows4.push(vec![
+        values4.extend([
             modid,
             cmdid,
             kind.ip.address(ip),
@@ -250,9 +305,9 @@ async fn write_status(db: &mut Connection, fold: &Fold) -> Result<(), CallError>
     let head = |table: &str| {
         format!("INSERT INTO {table} (modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload)")
     };
-    write_rows(db, &head("ServerCallStatus"), &tail, 9, rows4).await?;
+    write_rows(db, &head("ServerCallStatus"), &tail, 9, values4).await?;
     if db.layout.has_history() {
-        write_rows(db, &head("lars_call_status6"), &tail, 9, rows6).await?;
+        write_rows(db, &head("lars_call_status6"), &tail, 9, values6).await?;
     }
     Ok(())
 }

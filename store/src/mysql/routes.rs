@@ -17,10 +17,10 @@ const CHANGES_KEPT_S: u64 = 3_600;
 /// database first.
 const MODULES_A_STATEMENT: usize = 256;
 /// Counting the rows may take this share of the time at most. Counting a million takes 0.1 s, so that they are counted
-/// every 2 s; a few thousand are counted at every look.
+/// every 2 s.
 const COUNTING_SHARE: u32 = 20;
-/// Counting that was as quick as this is done at every look.
-const COUNTING_QUICK: Duration = Duration::from_millis(3);
+/// So many rows are counted at every look, within a millisecond or two, also where a busy machine took longer once.
+const COUNTED_ALWAYS: u64 = 10_000;
 
 /// How many rows `RouteData` had when they were counted last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ impl SizeSeen {
 
     fn is_fresh(self) -> bool {
         self.counted
-            .is_some_and(|(when, took)| took > COUNTING_QUICK && when.elapsed() < took * COUNTING_SHARE)
+            .is_some_and(|(when, took)| self.rows > COUNTED_ALWAYS && when.elapsed() < took * COUNTING_SHARE)
     }
 }
 
@@ -345,12 +345,15 @@ mod tests {
 
     #[test]
     fn large_table_is_counted_rarely_and_a_small_one_always() {
-        let seen = |took| SizeSeen {
-            rows: 1,
-            counted: Some((Instant::now(), took)),
+        let seen = |rows, ago_ms| SizeSeen {
+            rows,
+            counted: Instant::now()
+                .checked_sub(Duration::from_millis(ago_ms))
+                .map(|when| (when, Duration::from_secs(1))),
         };
-        assert!(!seen(Duration::from_millis(1)).is_fresh());
-        assert!(seen(Duration::from_secs(1)).is_fresh());
+        assert!(!seen(COUNTED_ALWAYS, 0).is_fresh(), "however long it took");
+        assert!(seen(COUNTED_ALWAYS + 1, 10_000).is_fresh());
+        assert!(!seen(COUNTED_ALWAYS + 1, 20_000).is_fresh());
         assert!(!SizeSeen::default().is_fresh());
     }
 }

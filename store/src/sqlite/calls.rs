@@ -83,8 +83,8 @@ fn write(connection: &Connection, batches: &[CallBatch], now_s: u64) -> rusqlite
         }
         stored.push(outcome);
     }
-    write_history(connection, &fold)?;
-    write_status(connection, &fold)?;
+    write_history(connection, &mut fold)?;
+    write_status(connection, &mut fold)?;
     Ok(stored)
 }
 
@@ -115,7 +115,7 @@ fn acknowledge(connection: &Connection, batch: &CallBatch, now_s: u64) -> rusqli
     }
 }
 
-fn write_history(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
+fn write_history(connection: &Connection, fold: &mut Fold) -> rusqlite::Result<()> {
     // A sum beyond 63 bits would turn into a floating point number: it stays at the largest integer instead.
     let mut upsert = connection.prepare_cached(
         "INSERT INTO lars_history
@@ -147,7 +147,7 @@ fn write_history(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn write_status(connection: &Connection, fold: &Fold) -> rusqlite::Result<()> {
+fn write_status(connection: &Connection, fold: &mut Fold) -> rusqlite::Result<()> {
     let upsert = |table: &str| {
         connection.prepare_cached(&format!(
             "INSERT INTO {table} (modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload)

@@ -354,8 +354,15 @@ fn every_call_is_counted_once_while_the_server_is_killed_again_and_again() {
 
 /// Stores one batch after the other as report does: the same again until it is acknowledged. Returns how many.
 async fn store_until(url: &str, who: u8, is_over: &AtomicBool) -> u64 {
-    let mut store = open(url).await.expect("it opens");
     let deadline = Instant::now() + Duration::from_mins(2);
+    let mut store = loop {
+        // The server may have been killed before this thread came to run.
+        match open(url).await {
+            Ok(store) => break store,
+            Err(StoreError::Away(_)) if Instant::now() < deadline => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
     for sequence in 1.. {
         let next = [batch(who, sequence, vec![record(M1, v4(1))])];
         loop {
