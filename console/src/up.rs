@@ -3,7 +3,7 @@
 use crate::addresses::Addresses;
 use crate::admin_http::{AdminHttp, Readiness};
 use crate::config::Config;
-use crate::outcome::Failure;
+use crate::outcome::{Code, Failure};
 use lars_agent::Agent;
 use lars_dns::Dns;
 use lars_report::Report;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 pub const PORT_DEFAULT: u16 = 7778;
 /// The longest path of a Unix socket, which the kernel sets.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The file that keeps a second Lars out of the folder.
+const LOCK_NAME: &str = "lock";
 /// How long a start may take until a pick would succeed.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -55,18 +57,29 @@ impl Up {
 
     /// As `start`, and gives up when `is_ended` says so: a start that hangs on a bad disk can be ended like all else.
     pub fn start_unless(options: UpOptions, is_ended: impl Fn() -> bool) -> Result<Self, Failure> {
-        let UpOptions {
-            data,
-            port,
-            mut config,
-        } = options;
+        let UpOptions { data, port, config } = options;
         check_port(port)?;
+        let is_new = !data.exists();
         std::fs::create_dir_all(&data)
             .map_err(|error| Failure::other(format!("{}: cannot be made: {error}", data.display())))?;
         let data = data
             .canonicalize()
             .map_err(|error| Failure::other(format!("{}: {error}", data.display())))?;
         let lock = lock(&data)?;
+        let started = Self::start_in(data.clone(), port, config, lock, is_ended);
+        if started.is_err() && is_new {
+            leave_nothing(&data);
+        }
+        started
+    }
+
+    fn start_in(
+        data: PathBuf,
+        port: u16,
+        mut config: Config,
+        lock: File,
+        is_ended: impl Fn() -> bool,
+    ) -> Result<Self, Failure> {
         Addresses::remove(&data);
         settle(&mut config, &data, port)?;
 
@@ -96,7 +109,10 @@ impl Up {
                 Err(missing.join(", "))
             }
         });
-        wait_until_ready(&readiness, is_ended)?;
+        wait_until_ready(&readiness, is_ended).map_err(|failure| match dns.store_error() {
+            Some(error) => Failure::new(Code::Unreachable, format!("{}: {error}", failure.text)),
+            None => failure,
+        })?;
         let admin_addr = loopback(if port == 0 { 0 } else { port + 3 });
         let admin = AdminHttp::start(admin_addr, registry, readiness)
             .map_err(|error| Failure::other(format!("{error}; choose other ports with --port BASE")))?;
@@ -188,9 +204,19 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
+/// A start that was refused leaves no folder behind in which nothing but its lock stands.
+fn leave_nothing(data: &Path) {
+    let is_lock =
+        |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == LOCK_NAME);
+    if std::fs::read_dir(data).is_ok_and(|mut entries| entries.all(is_lock)) {
+        // What cannot be removed hurts nobody.
+        let _ = std::fs::remove_file(data.join(LOCK_NAME)).and_then(|()| std::fs::remove_dir(data));
+    }
+}
+
 /// Takes the folder for this process; the file holds our process id for whoever comes second.
 fn lock(data: &Path) -> Result<File, Failure> {
-    let path = data.join("lock");
+    let path = data.join(LOCK_NAME);
     let at = |error: std::io::Error| Failure::other(format!("{}: {error}", path.display()));
     let mut file = File::options()
         .read(true)

@@ -58,6 +58,8 @@ pub(crate) struct Control {
     outbox: Outbox,
     under_way: Vec<(EditUnderWay, EditDone, Instant)>,
     edits: u64,
+    /// The version of the store under which was pushed last, until those who got it know of a newer one.
+    pushed_under: Option<u64>,
     /// The wait before the next try to reach the store; none while it is there.
     retry: Option<Duration>,
     random: fastrand::Rng,
@@ -76,6 +78,7 @@ impl Control {
             outbox,
             under_way: Vec::new(),
             edits: 0,
+            pushed_under: None,
             retry: None,
             random: fastrand::Rng::with_seed(parts.seed),
             next_look: now,
@@ -243,8 +246,16 @@ impl Control {
         counts.control.store_up.set(0);
         let text = bounded_text(error.to_string());
         counts.tell_store(|sight| sight.error.clone_from(&text));
-        if self.retry.is_none() {
-            tracing::error!(text, "the store does not answer; the last routes are served");
+        if self.retry.is_none() && counts.catalog.is_loaded() {
+            tracing::error!(
+                text,
+                "the store does not answer as it should; the last routes are served"
+            );
+        } else if self.retry.is_none() {
+            tracing::error!(
+                text,
+                "the store could not be read; nothing is served before it is"
+            );
         }
         let wait = self.retry.map_or(RETRY_FIRST, |wait| (wait * 2).min(RETRY_LAST));
         self.retry = Some(wait);
@@ -268,11 +279,16 @@ impl Control {
     /// Pushes what the keeper changed.
     fn publish(&mut self, edit: Option<(EditId, Instant)>) -> bool {
         // Before any core can answer or push what was just read.
-        self.parts.counts.control.route_version.set(self.keeper.version());
+        let version = self.keeper.version();
+        self.parts.counts.control.route_version.set(version);
+        if let Some(told) = self.pushed_under.take_if(|told| *told != version) {
+            self.outbox.send_all(&Mail::Moved { told });
+        }
         let changes = self.keeper.take_changes();
         if changes.is_empty() {
             return false;
         }
+        self.pushed_under = Some(version);
         self.parts.counts.control.changes.add(changes.len() as u64);
         self.outbox
             .send_all(&Mail::Published(Arc::new(Publication { changes, edit })));

@@ -217,6 +217,7 @@ impl Handler for DnsCore {
         match mail {
             Mail::Loaded => self.answer_all(turn),
             Mail::Published(publication) => self.push(turn, &publication),
+            Mail::Moved { told } => self.tell_moved(turn, told),
             Mail::Answer {
                 connection,
                 frame,

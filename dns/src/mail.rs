@@ -19,6 +19,12 @@ pub(crate) enum Mail {
     Loaded,
     /// The catalog changed: push.
     Published(Arc<Publication>),
+    /// The store's version moved behind a publication: what was pushed may have been read of the newer one. Those who
+    /// were told that version are told anew.
+    Moved {
+        /// The version under which was pushed.
+        told: u64,
+    },
     /// An edit is done, or cannot be.
     Answer {
         /// Who asked.

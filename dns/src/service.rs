@@ -127,7 +127,12 @@ impl Dns {
         self.readiness().ready()
     }
 
-    /// The same, for those who outlive this borrow.
+    /// Why the store does not answer; none while it does.
+    pub fn store_error(&self) -> Option<String> {
+        Some(self.stats.0.store().error).filter(|error| !error.is_empty())
+    }
+
+    /// The same as [`Self::ready`], for those who outlive this borrow.
     pub fn readiness(&self) -> DnsReadiness {
         DnsReadiness(self.stats.clone())
     }

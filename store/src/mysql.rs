@@ -7,6 +7,7 @@
 pub mod access;
 mod calls;
 mod edit;
+mod expected;
 mod layout;
 pub mod migrate;
 mod names;
@@ -18,7 +19,7 @@ use crate::error::StoreError;
 use access::Access;
 use layout::Layout;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, ServerError};
+use mysql_async::{Conn, IoError, ServerError};
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -183,7 +184,35 @@ async fn connect(access: &Access) -> Result<Conn, CallError> {
     } else {
         CallError::from
     };
-    Conn::new(opts).await.map_err(fault)
+    let database = opts.db_name().unwrap_or_default().to_owned();
+    let connected = Conn::new(opts).await;
+    connected.map_err(|error| mended(&database, error, fault))
+}
+
+/// A failure to connect, with what would mend it where the server's words do not say.
+fn mended(
+    database: &str,
+    error: mysql_async::Error,
+    otherwise: impl FnOnce(mysql_async::Error) -> CallError,
+) -> CallError {
+    let mysql_async::Error::Server(said) = &error else {
+        return otherwise(error);
+    };
+    // `.. for user 'name'@'host' ..`, as the server knows the account.
+    let account = said
+        .message
+        .split_whitespace()
+        .find(|word| word.starts_with('\'') && word.contains("'@'"));
+    let mend = match said.code {
+        1049 => format!("this would make it: CREATE DATABASE `{database}`, and then `lars migrate` its tables"),
+        1044 => format!(
+            "this would mend it: GRANT SELECT, INSERT, UPDATE, DELETE ON `{database}`.* TO {}",
+            account.unwrap_or("that account")
+        ),
+        1045 => "check the account and its password (in the URL, LARS_MYSQL_PASSWORD or [store] mysql_password_path)".to_owned(),
+        _ => return otherwise(error),
+    };
+    CallError::Unfit(format!("{} (error {}); {mend}", said.message, said.code))
 }
 
 /// Why a call failed, by what is to be done.
@@ -203,6 +232,8 @@ impl From<mysql_async::Error> for CallError {
     fn from(error: mysql_async::Error) -> Self {
         match error {
             mysql_async::Error::Server(error) => server(&error),
+            // The driver says twice what the system says well enough.
+            mysql_async::Error::Io(IoError::Io(error)) => Self::Away(error.to_string()),
             mysql_async::Error::Url(error) => Self::Unfit(error.to_string()),
             other => Self::Away(other.to_string()),
         }

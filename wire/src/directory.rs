@@ -136,7 +136,8 @@ pub struct DigestDone {
 }
 
 /// How far the store is from which dns speaks on this connection: in front of the first answer to a [`Subscribe`] or
-/// [`Digest`], and of a push whenever it has moved. Answers no question and gets no answer.
+/// [`Digest`], of a push whenever it has moved, and once behind a push when it moves later (what was pushed may have been
+/// read of it already). Answers no question and gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreVersion {
     /// As in [`RoutePage`].

@@ -148,3 +148,18 @@ fn wrong_url_is_told_and_the_password_never() {
         "{stderr}"
     );
 }
+
+#[test]
+fn server_that_is_not_there_ends_up_as_unreachable_and_a_refused_start_leaves_no_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let up = |url: &str| run(&["up", "--port", "0", "--data", path(&data), "--mysql", url]);
+    let (code, _, stderr) = up(&database());
+    assert!(code == 2 && stderr.contains("lars migrate"), "{code}: {stderr}");
+    assert!(!data.exists(), "nothing is left of it");
+    let (code, _, stderr) = up("mysql://lars@127.0.0.1:1/lars");
+    assert!(
+        code == 5 && stderr.contains("refused") && stderr.contains("127.0.0.1:1"),
+        "{code}: {stderr}"
+    );
+}

@@ -108,6 +108,16 @@ impl DnsCore {
         }
     }
 
+    /// Tells those who were told `told` how far the store is by now. Who has no room hears it with the next push.
+    pub(super) fn tell_moved(&self, turn: &mut Turn<'_, Mail>, told: u64) {
+        let far = self.store_version();
+        for connection in self.connections.iter().flatten() {
+            if connection.told_version.get() == Some(told) && Self::has_room(turn, connection.id) {
+                Self::tell_version(turn, connection, far);
+            }
+        }
+    }
+
     fn answer(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId, due: Due) {
         match due {
             Due::Subscribed { known, sequence } => {

@@ -55,10 +55,29 @@ fn store_that_another_program_moved_or_set_back_is_told_with_the_next_push() {
             ))
             .expect("rows");
         assert_eq!(agent.route().nodes().len(), last as usize);
-        assert_eq!(
-            agent.store_versions.last().map(|said| said.version),
-            Some(version)
-        );
+        // A look may find the row before the version: then that follows.
+        wait_until("it is told", || {
+            agent.assert_silent();
+            agent.store_versions.last().map(|said| said.version) == Some(version)
+        });
     }
     wait_until("it is counted", || dns.stats().value("route_version") == Some(7));
+}
+
+#[test]
+fn version_that_moves_for_others_is_told_to_those_who_were_pushed_to() {
+    let store = Store::new();
+    let dns = store.dns();
+    let (mut agent, mut other) = (connect(&dns), connect(&dns));
+    agent.subscribe(&[unknown(1)]);
+    agent.route();
+    let pushed = other.edit(&[put(1, 1)]).version;
+    agent.route();
+    let moved = other.edit(&[put(9, 1)]).version;
+    assert!(moved > pushed);
+    wait_until("it is told", || {
+        agent.assert_silent();
+        agent.store_versions.last().map(|said| said.version) == Some(moved)
+    });
+    assert!(other.store_versions.is_empty());
 }

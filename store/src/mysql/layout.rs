@@ -2,25 +2,12 @@
 //! connection, so that an unmigrated database is served with what it has.
 
 use super::CallError;
+use super::expected::{self, Columns};
 use super::routes::integer;
 use crate::names::table_of;
 use lars_wire::names::NameOf;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
-use std::collections::BTreeMap;
-
-/// Tables without which nothing works, with the columns that are used.
-const EXPECTED: [(&str, &[&str]); 4] = [
-    ("RouteData", &["id", "modid", "cmdid", "serverip", "serverport"]),
-    ("RouteVersion", &["id", "version"]),
-    ("RouteChange", &["id", "modid", "cmdid", "version"]),
-    (
-        "ServerCallStatus",
-        &[
-            "modid", "cmdid", "ip", "port", "caller", "succ_cnt", "err_cnt", "ts", "overload",
-        ],
-    ),
-];
 
 /// One statement for each right that is used, by whether `lars migrate` made its table. They are prepared and never
 /// run: the database judges the rights when it prepares.
@@ -142,15 +129,19 @@ impl Layout {
     /// Looks at the database; says which table, column or right is missing and what would mend it.
     pub(super) async fn read(conn: &mut Conn) -> Result<Self, CallError> {
         let columns = columns(conn).await?;
-        if let Some(missing) = missing(&columns) {
-            return Err(CallError::Unfit(missing));
-        }
         let schema = if columns.contains_key("lars_schema") {
+            check_right(conn, "SELECT version FROM lars_schema").await?;
             schema_version(conn).await?
         } else {
             0
         };
         super::migrate::check_known(schema).map_err(CallError::Unfit)?;
+        if let Some(mut faults) = expected::faults(&columns, schema) {
+            if faults.contains("may not see") {
+                faults = format!("{faults}; this shows it: {}", grant(conn).await?);
+            }
+            return Err(CallError::Unfit(faults));
+        }
         for (is_ours, statement) in USED {
             if schema > 0 || !is_ours {
                 check_right(conn, statement).await?;
@@ -246,14 +237,14 @@ async fn grant(conn: &mut Conn) -> Result<String, CallError> {
 }
 
 /// Column types by table and column, names in lower case: MySQL's case rules differ by platform.
-async fn columns(conn: &mut Conn) -> Result<BTreeMap<String, BTreeMap<String, String>>, CallError> {
+async fn columns(conn: &mut Conn) -> Result<Columns, CallError> {
     let rows: Vec<(String, String, String)> = conn
         .query(
             "SELECT CAST(table_name AS CHAR), CAST(column_name AS CHAR), CAST(column_type AS CHAR)
              FROM information_schema.columns WHERE table_schema = DATABASE()",
         )
         .await?;
-    let mut tables: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut tables = Columns::new();
     for (table, column, kind) in rows {
         tables
             .entry(table.to_lowercase())
@@ -263,58 +254,9 @@ async fn columns(conn: &mut Conn) -> Result<BTreeMap<String, BTreeMap<String, St
     Ok(tables)
 }
 
-fn missing(columns: &BTreeMap<String, BTreeMap<String, String>>) -> Option<String> {
-    let lacks = |(table, expected): &(&str, &[&str])| match columns.get(&table.to_lowercase()) {
-        None => Some(format!("table {table}")),
-        Some(found) => {
-            let column = expected.iter().find(|column| !found.contains_key(**column))?;
-            Some(format!("column {column} of table {table}"))
-        }
-    };
-    let missing: Vec<String> = EXPECTED.iter().filter_map(lacks).collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let text = missing.join(", ");
-    Some(if columns.is_empty() {
-        "the database has no tables (or the account may not see them): run `lars migrate` to make them".into()
-    } else {
-        format!("{text} is missing: this is no Lars database, or run `lars migrate` to make what is missing")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn whole() -> BTreeMap<String, BTreeMap<String, String>> {
-        let columns = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| ((*name).to_owned(), "int".to_owned()))
-                .collect()
-        };
-        EXPECTED
-            .iter()
-            .map(|(table, names)| (table.to_lowercase(), columns(names)))
-            .collect()
-    }
-
-    #[test]
-    fn missing_table_and_column_are_named() {
-        assert_eq!(missing(&whole()), None);
-        let mut lacking = whole();
-        lacking.remove("routechange");
-        lacking
-            .get_mut("routedata")
-            .map(|table| table.remove("serverport"));
-        let text = missing(&lacking).expect("something is missing");
-        assert!(
-            text.contains("table RouteChange") && text.contains("column serverport of table RouteData"),
-            "{text}"
-        );
-        assert!(missing(&BTreeMap::new()).is_some_and(|text| text.contains("lars migrate")));
-    }
 
     #[test]
     fn column_takes_what_its_type_says() {

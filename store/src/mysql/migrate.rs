@@ -7,9 +7,9 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 /// The tables of the C++ system, made where they are missing.
-const BASE: &str = include_str!("../../schema/mysql-base.sql");
+pub(super) const BASE: &str = include_str!("../../schema/mysql-base.sql");
 /// The steps of what Lars adds, in order: the first makes version 1. A step that was ever released is never edited.
-const STEPS: &[&str] = &[include_str!("../../schema/mysql-1.sql")];
+pub(super) const STEPS: &[&str] = &[include_str!("../../schema/mysql-1.sql")];
 
 /// What a migration did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,12 @@ pub async fn migrate(access: impl Into<Access>, dry_run: bool) -> Result<Migrati
     for statement in &migration.statements {
         if let Err(error) = conn.query_drop(statement).await {
             let error = match CallError::from(error) {
+                // The text says why; another server is named, not another account.
+                CallError::Away(text) if text.contains("read-only") || text.contains("read only") => {
+                    CallError::Unfit(format!(
+                        "{text}: name the server that takes writes, not its replica"
+                    ))
+                }
                 CallError::Unfit(text)
                 | CallError::Again(text)
                 | CallError::Away(text)
@@ -131,7 +137,7 @@ async fn remaining(
 }
 
 /// The statements of a file, without its comments. No text in the files holds a semicolon.
-fn statements(file: &str) -> impl Iterator<Item = &str> {
+pub(super) fn statements(file: &str) -> impl Iterator<Item = &str> {
     file.split(';')
         .map(|statement| {
             let mut rest = statement.trim();

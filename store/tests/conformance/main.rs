@@ -6,6 +6,7 @@ mod edits;
 mod mysql;
 mod mysql_names;
 mod mysql_only;
+mod mysql_unfit;
 mod names;
 mod place;
 mod routes;
