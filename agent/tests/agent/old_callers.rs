@@ -9,6 +9,7 @@ use lars_compat::{DATAGRAM_BYTES_MAX, MessageId, datagram, decode, encode};
 use lars_pool::IoChoice;
 use lars_wire::{ModuleId, NodeAddr};
 use prost::Message;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 
 over_both!(
@@ -46,7 +47,13 @@ impl OldCaller {
 
     fn receive<M: Message + Default>(&self, id: MessageId) -> M {
         let mut bytes = vec![0; 70_000];
-        let length = self.socket.recv(&mut bytes).expect("an answer");
+        let length = loop {
+            // A ring that this process closed meanwhile may interrupt the wait.
+            match self.socket.recv(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("an answer"),
+            }
+        };
         let frame = datagram(&bytes[..length]).expect("one frame");
         assert_eq!(frame.id(), Some(id));
         decode(id, frame.body).expect("a good body")
