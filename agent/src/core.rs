@@ -1,5 +1,7 @@
 //! One core's turn: callers' frames in, answers out, and the shard of modules that this core owns.
 
+#[cfg(test)]
+mod allocations;
 mod answer;
 mod bulk;
 mod desk;
@@ -93,7 +95,6 @@ impl Core {
             unread: Vec::new(),
             desk: Desk::new(
                 parts.me,
-                parts.cores,
                 parts.cores.saturating_sub(1) + u16::from(parts.board),
                 parts.memos,
             ),
@@ -229,10 +230,7 @@ impl Handler for Core {
                 self.owner.want(now, module);
             }
             Mail::Answered(answered) => self.answered(turn, &answered),
-            Mail::Reports(reports) => {
-                self.owner.report(now, &reports);
-                self.desk.give_back(reports);
-            }
+            Mail::Report(report) => self.owner.report(now, &[report]),
             Mail::Calls(runs) => {
                 for run in &runs {
                     self.counts.reports(run.outcome, run.calls);
@@ -265,7 +263,7 @@ impl Handler for Core {
         if is_due(&mut self.next_flush, now, self.flush_interval) {
             self.flush(now);
         }
-        self.desk.post_reports(turn);
+        self.desk.tell_drained(turn);
         if self.desk.is_last_flush_due() && self.desk.has_room_for_tallies() {
             self.flush(now);
             self.desk.last_flush_done();

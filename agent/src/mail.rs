@@ -88,8 +88,9 @@ pub(crate) enum Mail {
     Want(ModuleId),
     /// Its answer.
     Answered(Box<Answered>),
-    /// Reports of modules that this core owns.
-    Reports(Vec<Report>),
+    /// A report of a module that this core owns. One by one: the queue between two cores takes them by value, so that
+    /// none is allocated for, and the core is woken once for all of a turn.
+    Report(Report),
     /// Calls of modules that this core owns, as rings told.
     Calls(Vec<CallRun>),
     /// Modules of this core that another core's callers picked from.

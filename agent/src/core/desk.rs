@@ -1,18 +1,13 @@
-//! What leaves a core at the end of its turn: reports for other owners, and memos for the control thread. Gathered
-//! during the turn, so that each destination is bothered once.
+//! What leaves a core at the end of its turn for the control thread, gathered during the turn so that it is bothered
+//! once, and how far the core is with stopping.
 
 use crate::mail::{Mail, Memo, Order};
 use lars_pool::{CoreIndex, Turn};
-use lars_wire::caller::Report;
 use lars_wire::record::Tally;
 use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-/// Emptied lists of reports that are kept for the next turn: what two cores send each other in the same time.
-const SPARE_MAX: usize = 16;
-/// Reports for which a kept list may have room; a longer one is given back to the heap.
-const SPARE_REPORTS_MAX: usize = 4_096;
 /// Orders in one memo.
 const ORDERS_MAX: usize = 4_096;
 
@@ -32,8 +27,6 @@ enum Drain {
 /// One core's outgoing trays.
 pub(crate) struct Desk {
     me: CoreIndex,
-    reports: Vec<Vec<Report>>,
-    spare: Vec<Vec<Report>>,
     memos: mpsc::Sender<Memo>,
     held: VecDeque<Memo>,
     drain: Drain,
@@ -43,28 +36,13 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Empty trays; so many others post reports here.
-    pub(crate) fn new(me: CoreIndex, cores: u16, posters: u16, memos: mpsc::Sender<Memo>) -> Self {
+    pub(crate) fn new(me: CoreIndex, posters: u16, memos: mpsc::Sender<Memo>) -> Self {
         Self {
             me,
-            reports: vec![Vec::new(); usize::from(cores)],
-            spare: Vec::new(),
             memos,
             held: VecDeque::new(),
             drain: Drain::No,
             undrained: posters,
-        }
-    }
-
-    /// A report for another core's shard; posted at the end of the turn.
-    pub(crate) fn report(&mut self, owner: CoreIndex, report: Report) {
-        self.reports[usize::from(owner.0)].push(report);
-    }
-
-    /// A list that came by mail and is read: used again for what goes out.
-    pub(crate) fn give_back(&mut self, mut reports: Vec<Report>) {
-        if self.spare.len() < SPARE_MAX && reports.capacity() <= SPARE_REPORTS_MAX {
-            reports.clear();
-            self.spare.push(reports);
         }
     }
 
@@ -85,20 +63,13 @@ impl Desk {
         self.undrained = self.undrained.saturating_sub(1);
     }
 
-    /// Posts the turn's reports, and behind the last of them that they were the last.
-    pub(crate) fn post_reports(&mut self, turn: &mut Turn<'_, Mail>) {
-        for core in (0..turn.cores()).map(CoreIndex).filter(|&core| core != self.me) {
-            let tray = &mut self.reports[usize::from(core.0)];
-            if !tray.is_empty() {
-                let spare = self.spare.pop().unwrap_or_default();
-                turn.post(core, Mail::Reports(std::mem::replace(tray, spare)));
-            }
-            if self.drain == Drain::Asked {
-                turn.post(core, Mail::Drained);
-            }
-        }
+    /// Once it was asked to stop: tells the other cores, behind the last report for each of them, that it was the last.
+    pub(crate) fn tell_drained(&mut self, turn: &mut Turn<'_, Mail>) {
         if self.drain == Drain::Asked {
             self.drain = Drain::Told;
+            for core in (0..turn.cores()).map(CoreIndex).filter(|&core| core != self.me) {
+                turn.post(core, Mail::Drained);
+            }
         }
     }
 
@@ -162,7 +133,7 @@ mod tests {
     #[test]
     fn memos_for_which_there_is_no_room_are_kept_in_their_order() {
         let (memos, mut control) = mpsc::channel(1);
-        let mut desk = Desk::new(CoreIndex(0), 2, 1, memos);
+        let mut desk = Desk::new(CoreIndex(0), 1, memos);
         let order = |cmdid| Order::Subscribe(ModuleId::new(1, cmdid));
         desk.tallies(vec![Tally::default()]);
         desk.orders(&mut vec![order(1)]);
@@ -180,7 +151,7 @@ mod tests {
     #[test]
     fn last_counts_are_given_only_after_every_other_core_has_drained() {
         let (memos, _control) = mpsc::channel(1);
-        let mut desk = Desk::new(CoreIndex(0), 3, 2, memos);
+        let mut desk = Desk::new(CoreIndex(0), 2, memos);
         desk.drained();
         desk.drain();
         assert!(!desk.takes_reports());

@@ -166,7 +166,7 @@ impl Core {
         if owner == self.me {
             self.owner.report(turn.now(), std::slice::from_ref(report));
         } else {
-            self.desk.report(owner, *report);
+            turn.post(owner, Mail::Report(*report));
         }
     }
 
