@@ -12,6 +12,8 @@ mod ending;
 mod fairness;
 #[path = "both/mail.rs"]
 mod mail;
+#[path = "both/scarcity.rs"]
+mod scarcity;
 #[path = "both/service.rs"]
 mod service;
 
@@ -61,6 +63,11 @@ over_both! {
         flood_of_frames_leaves_turns_for_others,
         peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end,
         exhausted_pool_slows_the_flooding_peers_and_nobody_else,
+    }
+    scarcity {
+        callers_share_fewer_receive_slots_than_they_are,
+        answer_that_a_socket_takes_in_parts_arrives_whole,
+        turn_with_more_writes_than_the_submission_queue_holds_sends_them_all,
     }
     mail {
         mail_between_cores_keeps_its_order,
