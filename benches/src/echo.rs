@@ -4,16 +4,19 @@
 pub mod blocking;
 pub mod pooled;
 
+use crate::exchange::Ask;
+use crate::load::place::Place;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// Where to listen, and how bytes move.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EchoTask {
-    /// The Unix socket.
-    pub socket: PathBuf,
+    /// Where; a TCP port of 0 takes a free one.
+    pub place: Place,
     /// The pool's way to move bytes; the blocking echo has none.
     pub io: Io,
+    /// Whose bytes are exchanged.
+    pub ask: Ask,
 }
 
 /// The pool's ways to move bytes.

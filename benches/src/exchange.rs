@@ -1,11 +1,14 @@
-//! What a load and a server say to each other: the bytes of a pick, of its answer, and of the report behind it.
+//! What a load and a server say to each other: the bytes of a pick, of its answer, and of the report behind it; of the
+//! question for a route, and of that.
 //!
 //! The bare echoes exchange exactly these bytes, so that what a service takes beyond them is its own work.
 
 use crate::error::BenchError;
+use crate::services::{NODES, node};
 use lars_wire::bounds::HEADER_BYTES;
-use lars_wire::caller::{Node, Outcome, Pick, Report, Status};
-use lars_wire::{Kind, ModuleId, NodeAddr, codec};
+use lars_wire::caller::{GetRoute, Node, Outcome, Pick, Report, Status};
+use lars_wire::directory::{RouteHead, pages};
+use lars_wire::{Kind, ModuleId, NodeAddr, Route, RouteNode, codec};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a pick's frame.
@@ -14,6 +17,11 @@ pub const PICK_BYTES: usize = HEADER_BYTES + 21;
 pub const NODE_BYTES: usize = HEADER_BYTES + 35;
 /// Bytes of a report's frame.
 pub const REPORT_BYTES: usize = HEADER_BYTES + 43;
+
+/// Bytes of the frame that asks for a route.
+pub const GET_ROUTE_BYTES: usize = HEADER_BYTES + 12;
+/// Bytes of the frame of a route of [`NODES`] nodes in no zone.
+pub const ROUTE_BYTES: usize = HEADER_BYTES + 58 + 23 * NODES as usize;
 
 /// Where node and token stand in an answer, one behind the other.
 const ANSWERED: std::ops::Range<usize> = HEADER_BYTES + 1..HEADER_BYTES + 27;
@@ -27,13 +35,41 @@ pub enum Ask {
     Pick,
     /// A pick, and behind its answer the report of the call, together with the next pick.
     Pair,
+    /// The route of a module.
+    Route,
+}
+
+impl Ask {
+    /// Bytes of the question alone.
+    pub const fn question_bytes(self) -> usize {
+        match self {
+            Self::Pick | Self::Pair => PICK_BYTES,
+            Self::Route => GET_ROUTE_BYTES,
+        }
+    }
+
+    /// Bytes of its answer.
+    pub const fn answer_bytes(self) -> usize {
+        match self {
+            Self::Pick | Self::Pair => NODE_BYTES,
+            Self::Route => ROUTE_BYTES,
+        }
+    }
+
+    /// The kind of its answer, and where its status stands.
+    const fn answered(self) -> (Kind, usize) {
+        match self {
+            Self::Pick | Self::Pair => (Kind::Node, HEADER_BYTES),
+            Self::Route => (Kind::RoutePage, HEADER_BYTES + 8),
+        }
+    }
 }
 
 /// One connection's questions, encoded once.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     ask: Ask,
-    pick: Vec<u8>,
+    question: Vec<u8>,
     report: Vec<u8>,
 }
 
@@ -51,16 +87,23 @@ impl Exchange {
             retcode: 0,
             latency_us: 1_000,
         };
+        let question = match ask {
+            Ask::Pick | Ask::Pair => encoded(&Pick::new(module), PICK_BYTES)?,
+            Ask::Route => {
+                let deadline_ms = 0;
+                encoded(&GetRoute { module, deadline_ms }, GET_ROUTE_BYTES)?
+            }
+        };
         Ok(Self {
             ask,
-            pick: encoded(&Pick::new(module), PICK_BYTES)?,
+            question,
             report: encoded(&report, REPORT_BYTES)?,
         })
     }
 
     /// Appends the first question.
     pub fn begin(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.pick);
+        out.extend_from_slice(&self.question);
     }
 
     /// Appends what follows an answer.
@@ -68,10 +111,11 @@ impl Exchange {
     /// # Errors
     /// It is not the answer that was expected.
     pub fn follow(&self, answer: &[u8], out: &mut Vec<u8>) -> Result<(), BenchError> {
-        let (kind, status) = (answer[5], answer[HEADER_BYTES]);
-        if kind != u8::from(Kind::Node) || status != u8::from(Status::Ok) {
+        let (expected, place) = self.ask.answered();
+        let (kind, status) = (answer[5], answer[place]);
+        if kind != u8::from(expected) || status != u8::from(Status::Ok) {
             return Err(BenchError::Answer(format!(
-                "kind {kind}, status {status} to a pick"
+                "kind {kind}, status {status} instead of a good {expected:?}"
             )));
         }
         if self.ask == Ask::Pair {
@@ -79,16 +123,28 @@ impl Exchange {
             out.extend_from_slice(&self.report);
             out[start..][REPORTED].copy_from_slice(&answer[ANSWERED]);
         }
-        out.extend_from_slice(&self.pick);
+        out.extend_from_slice(&self.question);
         Ok(())
     }
 }
 
-/// An answer as an agent would give it: what the echoes send back.
+/// An answer as a service would give it: what the echoes send back.
 ///
 /// # Errors
 /// The message does not have the size that is written down above.
-pub fn answer() -> Result<Vec<u8>, BenchError> {
+pub fn answer(ask: Ask) -> Result<Vec<u8>, BenchError> {
+    if ask == Ask::Route {
+        let nodes = (0..NODES).map(|number| RouteNode::new(node(number))).collect();
+        let head = RouteHead {
+            module: ModuleId::new(1, 1),
+            status: Status::Ok,
+            instance: 1,
+            version: 1,
+            explained: true,
+        };
+        let page = pages(head, &Route::new(nodes)).into_iter().next();
+        return page.map_or_else(|| Ok(Vec::new()), |page| encoded(&page, ROUTE_BYTES));
+    }
     let node = Node {
         status: Status::Ok,
         node: NodeAddr::from_ipv4_number(0x0a00_0001, 7777),
@@ -119,7 +175,7 @@ mod tests {
     #[test]
     fn report_names_the_node_and_token_of_the_answer() {
         let exchange = Exchange::new(Ask::Pair, ModuleId::new(1, 2)).expect("sizes are right");
-        let (answer, mut out) = (answer().expect("sizes are right"), Vec::new());
+        let (answer, mut out) = (answer(Ask::Pick).expect("sizes are right"), Vec::new());
         exchange.follow(&answer, &mut out).expect("it is a node");
         let first = frame::split(&out).expect("a frame").expect("a whole one");
         let report: Report = codec::decode(first.body).expect("a report");
@@ -140,8 +196,16 @@ mod tests {
     #[test]
     fn answer_without_a_node_is_refused() {
         let exchange = Exchange::new(Ask::Pick, ModuleId::new(1, 2)).expect("sizes are right");
-        let mut answer = answer().expect("sizes are right");
+        let mut answer = answer(Ask::Pick).expect("sizes are right");
         answer[HEADER_BYTES] = Status::Pending.into();
         assert!(exchange.follow(&answer, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn route_is_asked_for_and_answered_in_the_bytes_that_are_written_down() {
+        let exchange = Exchange::new(Ask::Route, ModuleId::new(1, 2)).expect("sizes are right");
+        let (answer, mut out) = (answer(Ask::Route).expect("sizes are right"), Vec::new());
+        exchange.follow(&answer, &mut out).expect("it is a route");
+        assert_eq!((out.len(), answer.len()), (GET_ROUTE_BYTES, ROUTE_BYTES));
     }
 }

@@ -5,7 +5,8 @@ use crate::child::Child;
 use crate::echo::{EchoTask, Io};
 use crate::error::{BenchError, Doing};
 use crate::exchange::Ask;
-use crate::load::Target;
+use crate::load::place::Place;
+use crate::load::{ServerKind, Target};
 use crate::machine::{self, Processors};
 use crate::measure;
 use crate::results::{Results, Row, Unit};
@@ -135,20 +136,33 @@ impl Harness {
     /// # Errors
     /// It does not start.
     pub fn echo(&mut self, role: &str, io: Io) -> Result<Server, BenchError> {
-        let socket = self.socket();
-        let task = EchoTask {
-            socket: socket.clone(),
-            io,
-        };
-        let mut child = Child::start(role, self.processors.serving, &task)?;
-        child.line(Duration::ZERO)?;
+        let place = Place::Unix(self.socket());
+        let ask = Ask::Pick;
+        self.start_echo(role, &EchoTask { place, io, ask })
+    }
+
+    fn start_echo(&self, role: &str, task: &EchoTask) -> Result<Server, BenchError> {
+        let mut child = Child::start(role, self.processors.serving, task)?;
         let target = Target {
-            socket,
+            place: child.report(Duration::ZERO)?,
             process: child.id(),
-            is_agent: false,
-            ask: Ask::Pick,
+            kind: ServerKind::Echo,
+            ask: task.ask,
         };
         Ok(Server { child, target })
+    }
+
+    /// Starts the pool's echo of a route's bytes, over TCP as dns does.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn route_echo(&self) -> Result<Server, BenchError> {
+        let task = EchoTask {
+            place: Place::Tcp("127.0.0.1:0".to_owned()),
+            io: Io::Uring,
+            ask: Ask::Route,
+        };
+        self.start_echo(role::ECHO_POOLED, &task)
     }
 
     /// Starts the pool's echo.

@@ -1,28 +1,39 @@
 //! The asking side. Blocking sockets on one thread, on a processor of its own: nothing cheaper could ask.
 
 pub mod latency;
+pub mod place;
 pub mod rate;
 
-use crate::error::{BenchError, Doing};
+use crate::error::BenchError;
 use crate::exchange::Ask;
-use crate::greeting::{ANSWER_WITHIN, greet, register};
+use crate::greeting::{greet, register};
 use lars_wire::ModuleId;
+use place::{Place, Stream};
 use serde::{Deserialize, Serialize};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
 /// Modules that a load asks about, one a connection, in turn.
 pub const MODULES: u32 = 16;
 
+/// What a server must be told before it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerKind {
+    /// Nothing.
+    Echo,
+    /// A greeting.
+    Dns,
+    /// A greeting, and which module will be asked about.
+    Agent,
+}
+
 /// Whom to ask, and what.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// The server's Unix socket.
-    pub socket: PathBuf,
+    /// Where the server listens.
+    pub place: Place,
     /// The server's process.
     pub process: u32,
-    /// Whether it is an agent, which is greeted and must know the modules; an echo is not.
-    pub is_agent: bool,
+    /// What it is.
+    pub kind: ServerKind,
     /// What is asked.
     pub ask: Ask,
 }
@@ -37,13 +48,12 @@ impl Target {
     ///
     /// # Errors
     /// The server does not answer as it should.
-    pub fn connect(&self, number: u32) -> Result<UnixStream, BenchError> {
-        let mut stream = UnixStream::connect(&self.socket).doing(&self.socket.display().to_string())?;
-        stream
-            .set_read_timeout(Some(ANSWER_WITHIN))
-            .doing("set a time-out")?;
-        if self.is_agent {
+    pub fn connect(&self, number: u32) -> Result<Stream, BenchError> {
+        let mut stream = self.place.connect()?;
+        if self.kind != ServerKind::Echo {
             greet(&mut stream)?;
+        }
+        if self.kind == ServerKind::Agent {
             register(&mut stream, module(number))?;
         }
         Ok(stream)

@@ -1,6 +1,7 @@
 //! What is measured: tables of results, in the order in which they are made. Each file says what its results mean.
 
 mod buffers;
+mod directory;
 mod latency;
 mod push;
 mod rates;
@@ -28,6 +29,7 @@ pub const TABLES: &[Table] = &[
     latency::TABLE,
     rates::TABLE,
     rates::TWINS,
+    directory::TABLE,
     start::TABLE,
     rest::TABLE,
     push::TABLE,

@@ -5,7 +5,8 @@ use crate::echo::Io;
 use crate::error::{BenchError, Doing};
 use crate::exchange::Ask;
 use crate::harness::{Harness, Server};
-use crate::load::{self, Target};
+use crate::load::place::Place;
+use crate::load::{self, ServerKind, Target};
 use crate::role;
 use lars_client::Endpoint;
 use lars_client::admin::{Admin, RouteEdit, RouteRow};
@@ -27,7 +28,7 @@ pub struct Services {
     /// Where report listens.
     pub report: String,
     // Held so that they run, on their store, for as long as this.
-    _processes: [Child; 2],
+    processes: [Child; 2],
     _folder: TempDir,
 }
 
@@ -37,6 +38,14 @@ impl Services {
     /// # Errors
     /// One of them does not start.
     pub fn start(harness: &mut Harness) -> Result<Self, BenchError> {
+        Self::start_with_dns_on(harness, harness.processors.asking)
+    }
+
+    /// The same with dns on a processor of its own, to be measured.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub fn start_with_dns_on(harness: &Harness, processor: usize) -> Result<Self, BenchError> {
         let folder = tempfile::tempdir_in(harness.folder()).doing("make a folder")?;
         let store = folder.path().join("lars.sqlite");
         let section = |name: &str| {
@@ -45,13 +54,13 @@ impl Services {
                 store.display()
             )
         };
-        let (dns_process, dns) = start(harness, "dns", harness.processors.asking, &section("dns"))?;
+        let (dns_process, dns) = start(harness, "dns", processor, &section("dns"))?;
         let (report_process, report) =
             start(harness, "report", harness.processors.asking, &section("report"))?;
         let services = Self {
             dns,
             report,
-            _processes: [dns_process, report_process],
+            processes: [dns_process, report_process],
             _folder: folder,
         };
         let mut edits = Vec::new();
@@ -60,6 +69,16 @@ impl Services {
         }
         services.edit(edits)?;
         Ok(services)
+    }
+
+    /// How dns is asked for routes.
+    pub fn dns_target(&self) -> Target {
+        Target {
+            place: Place::Tcp(self.dns.clone()),
+            process: self.processes[0].id(),
+            kind: ServerKind::Dns,
+            ask: Ask::Route,
+        }
     }
 
     /// Starts an agent that has nothing on disk; returns when it listens.
@@ -79,9 +98,9 @@ impl Services {
         let config = self.agent_config(&socket, io);
         let (child, _) = start_under(words, harness, "agent", harness.processors.serving, &config)?;
         let target = Target {
-            socket,
+            place: Place::Unix(socket),
             process: child.id(),
-            is_agent: true,
+            kind: ServerKind::Agent,
             ask: Ask::Pick,
         };
         Ok(Server { child, target })

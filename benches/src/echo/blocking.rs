@@ -3,6 +3,7 @@
 use super::EchoTask;
 use crate::error::{BenchError, Doing};
 use crate::exchange::{PICK_BYTES, answer};
+use crate::load::place::Place;
 use crate::role;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,9 +13,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 /// # Errors
 /// It cannot listen or accept.
 pub fn run(task: &EchoTask) -> Result<(), BenchError> {
-    let listener = UnixListener::bind(&task.socket).doing("listen")?;
-    let answer = answer()?;
-    role::say(&"ready")?;
+    let Place::Unix(path) = &task.place else {
+        return Err(BenchError::Usage(
+            "the blocking echo listens on a Unix socket".to_owned(),
+        ));
+    };
+    let listener = UnixListener::bind(path).doing("listen")?;
+    let answer = answer(task.ask)?;
+    role::say(&task.place)?;
     loop {
         let (stream, _) = listener.accept().doing("accept")?;
         serve(stream, &answer);

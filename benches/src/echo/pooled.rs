@@ -2,7 +2,8 @@
 
 use super::{EchoTask, Io};
 use crate::error::{BenchError, Doing};
-use crate::exchange::{NODE_BYTES, PICK_BYTES, answer};
+use crate::exchange::answer;
+use crate::load::place::Place;
 use crate::role;
 use lars_pool::{
     Bind, CloseReason, ConnectionId, CoresConfig, Handler, IoChoice, Peer, Plan, Received, Turn,
@@ -14,6 +15,7 @@ const FRAMES_PER_TURN_MAX: usize = 256;
 
 /// Answers each question's bytes with an answer's.
 struct Echo {
+    question_bytes: usize,
     answer: Vec<u8>,
 }
 
@@ -34,11 +36,25 @@ pub fn run(task: &EchoTask) -> Result<(), BenchError> {
         unsent_bytes_max: 64 * 1024 * 1024,
     };
     let mut plan = Plan::new(config).doing("plan a core")?;
-    plan.listen(&Bind::Unix(task.socket.clone()), 0).doing("listen")?;
-    let cores = plan
-        .start(vec![Echo { answer: answer()? }])
-        .doing("start a core")?;
-    role::say(&"ready")?;
+    let place = match &task.place {
+        Place::Unix(path) => {
+            plan.listen(&Bind::Unix(path.clone()), 0).doing("listen")?;
+            task.place.clone()
+        }
+        Place::Tcp(addr) => {
+            let addr = addr
+                .parse()
+                .map_err(|_| BenchError::Usage(format!("'{addr}' is no address")))?;
+            let bound = plan.listen(&Bind::Tcp(addr), 0).doing("listen")?;
+            Place::Tcp(bound.unwrap_or(addr).to_string())
+        }
+    };
+    let echo = Echo {
+        question_bytes: task.ask.question_bytes(),
+        answer: answer(task.ask)?,
+    };
+    let cores = plan.start(vec![echo]).doing("start a core")?;
+    role::say(&place)?;
     // The thread that watches the harness ends the process.
     loop {
         std::thread::park();
@@ -52,22 +68,22 @@ impl Handler for Echo {
     fn opened(&mut self, _: &mut Turn<'_, ()>, _: ConnectionId, _: Peer, _: u16) {}
 
     fn received(&mut self, turn: &mut Turn<'_, ()>, connection: ConnectionId, bytes: &[u8]) -> Received {
-        let whole = bytes.len() / PICK_BYTES;
+        let whole = bytes.len() / self.question_bytes;
         let count = whole.min(FRAMES_PER_TURN_MAX);
         if count == 0 {
             return Received::Consumed(0);
         }
-        let space = count * NODE_BYTES;
+        let space = count * self.answer.len();
         let answered = turn.reply(connection, space, |out| {
-            for place in out[..space].chunks_exact_mut(NODE_BYTES) {
+            for place in out[..space].chunks_exact_mut(self.answer.len()) {
                 place.copy_from_slice(&self.answer);
             }
             space
         });
         match (answered, whole > count) {
             (false, _) => Received::Close,
-            (true, true) => Received::Yield(count * PICK_BYTES),
-            (true, false) => Received::Consumed(count * PICK_BYTES),
+            (true, true) => Received::Yield(count * self.question_bytes),
+            (true, false) => Received::Consumed(count * self.question_bytes),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One caller with one question outstanding: how long an answer takes.
 
+use super::place::Stream;
 use super::{Target, module};
 use crate::error::{BenchError, Doing};
 use crate::exchange::{Exchange, NODE_BYTES};
@@ -7,7 +8,6 @@ use crate::greeting::ANSWER_WITHIN;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// Whom to ask, for how long.
@@ -60,7 +60,7 @@ pub fn run(task: &LatencyTask) -> Result<Latencies, BenchError> {
 }
 
 fn ask_for(
-    stream: &mut UnixStream,
+    stream: &mut Stream,
     exchange: &Exchange,
     out: &mut Vec<u8>,
     time: Duration,

@@ -3,13 +3,13 @@
 //! A carousel: take the answers of one connection, ask on it again, go on to the next. Every connection but the one at
 //! hand has its questions outstanding, and the load makes two system calls for each round of a connection.
 
+use super::place::Stream;
 use super::{Target, module};
 use crate::cpu;
 use crate::error::{BenchError, Doing};
-use crate::exchange::{Exchange, NODE_BYTES};
+use crate::exchange::{Ask, Exchange};
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// Whom to ask, how, for how long.
@@ -38,13 +38,14 @@ pub struct Rate {
 
 /// One caller.
 struct Caller {
-    stream: UnixStream,
+    stream: Stream,
     exchange: Exchange,
 }
 
 /// Callers that are served in turn, by one thread.
 pub struct Carousel {
     callers: Vec<Caller>,
+    ask: Ask,
     answers: Vec<u8>,
     out: Vec<u8>,
 }
@@ -108,7 +109,8 @@ impl Carousel {
         }
         Ok(Self {
             callers,
-            answers: vec![0; outstanding as usize * NODE_BYTES],
+            ask: target.ask,
+            answers: vec![0; outstanding as usize * target.ask.answer_bytes()],
             out,
         })
     }
@@ -119,7 +121,7 @@ impl Carousel {
     /// The server does not answer as it should.
     pub fn round(&mut self) -> Result<(), BenchError> {
         for caller in &mut self.callers {
-            caller.round(&mut self.answers, &mut self.out)?;
+            caller.round(self.ask, &mut self.answers, &mut self.out)?;
         }
         Ok(())
     }
@@ -127,10 +129,10 @@ impl Carousel {
 
 impl Caller {
     /// Takes the answers that are outstanding and asks as many questions again.
-    fn round(&mut self, answers: &mut [u8], out: &mut Vec<u8>) -> Result<(), BenchError> {
+    fn round(&mut self, ask: Ask, answers: &mut [u8], out: &mut Vec<u8>) -> Result<(), BenchError> {
         self.stream.read_exact(answers).doing("take answers")?;
         out.clear();
-        for answer in answers.chunks_exact(NODE_BYTES) {
+        for answer in answers.chunks_exact(ask.answer_bytes()) {
             self.exchange.follow(answer, out)?;
         }
         self.stream.write_all(out).doing("ask")

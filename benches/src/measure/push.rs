@@ -6,6 +6,7 @@ use crate::error::{BenchError, Doing};
 use crate::greeting::{ANSWER_WITHIN, ask, greet, receive, send};
 use crate::harness::Harness;
 use crate::load;
+use crate::load::place::Stream;
 use crate::results::Unit;
 use crate::services::{self, Services, node, row};
 use crate::spread::percentile;
@@ -13,7 +14,6 @@ use lars_wire::admin::{EditRoutes, Edited, RouteEdit};
 use lars_wire::caller::{Node, Pick};
 use lars_wire::{ModuleId, NodeAddr};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 /// A change until it is seen.
@@ -65,7 +65,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
 /// Puts one node into the module and removes others; returns the milliseconds until a pick answers the new one.
 fn seen_after(
     dns: &mut TcpStream,
-    caller: &mut UnixStream,
+    caller: &mut Stream,
     module: ModuleId,
     come: u32,
     leave: Vec<NodeAddr>,

@@ -29,22 +29,23 @@ pub(super) const TWINS: Table = Table {
 
 /// How many callers ask.
 #[derive(Clone, Copy, Debug)]
-struct Crowd {
+pub(super) struct Crowd {
     connections: u32,
     outstanding: u32,
 }
 
-const CROWDS: [Crowd; 4] = [
+const CROWDS: [Crowd; 5] = [
     Crowd::new(1, 1),
     Crowd::new(16, 1),
     Crowd::new(64, 1),
+    Crowd::new(1_000, 1),
     Crowd::new(64, 32),
 ];
 /// Rounds of each crowd in a quick run.
 const ROUNDS: usize = 5;
 
 impl Crowd {
-    const fn new(connections: u32, outstanding: u32) -> Self {
+    pub(super) const fn new(connections: u32, outstanding: u32) -> Self {
         Self {
             connections,
             outstanding,
@@ -52,7 +53,7 @@ impl Crowd {
     }
 
     /// `16`, or `64x32` where more than one question is outstanding on each connection.
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         match self.outstanding {
             1 => self.connections.to_string(),
             outstanding => format!("{}x{outstanding}", self.connections),
@@ -129,7 +130,7 @@ fn measure_twins(harness: &mut Harness) -> Result<(), BenchError> {
 }
 
 /// Asks each target in turn, in the one order and then in the other, and so on.
-fn interleaved<const N: usize>(
+pub(super) fn interleaved<const N: usize>(
     harness: &Harness,
     crowd: Crowd,
     targets: [&Target; N],

@@ -11,7 +11,6 @@ use crate::services::{NODES, Services, row};
 use lars_client::admin::RouteEdit;
 use lars_wire::ModuleId;
 use std::fs;
-use std::os::unix::net::UnixStream;
 
 /// Memory at rest.
 pub(super) const TABLE: Table = Table {
@@ -33,7 +32,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let mut sizes = Vec::new();
     for _ in 0..harness.rounds(1) {
         let agent = services.agent(harness, Io::Uring)?;
-        let mut stream = UnixStream::connect(&agent.target.socket).doing("connect to the agent")?;
+        let mut stream = agent.target.place.connect()?;
         greet(&mut stream)?;
         for &module in &modules {
             register(&mut stream, module)?;
