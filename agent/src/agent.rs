@@ -4,7 +4,7 @@ use crate::address::caller_ip;
 use crate::callers::{Callers, CallersParts};
 use crate::config::{AgentConfig, board_socket, core_socket};
 use crate::control::{self, ControlParts};
-use crate::core::{Core, CoreParts, Owner};
+use crate::core::{Core, CoreParts, Owner, no_connection_left};
 use crate::disk;
 use crate::error::AgentError;
 use crate::links::Links;
@@ -253,6 +253,7 @@ fn plan(config: &AgentConfig) -> Result<Plan<Mail>, AgentError> {
         let path = path.to_path_buf();
         move |source| AgentError::Listen { path, source }
     };
+    plan.answer_when_full(&no_connection_left(config.connections_max));
     let shared = Bind::Unix(config.socket.clone());
     plan.listen(&shared, 0).map_err(listen(&config.socket))?;
     for core in 0..plan.cores() {

@@ -14,6 +14,7 @@ mod session;
 mod waiting;
 
 pub(crate) use owner::Owner;
+pub(crate) use refusal::no_connection_left;
 
 use crate::core::desk::Desk;
 use crate::core::old_callers::OldCallers;

@@ -122,6 +122,8 @@ pub struct Plan<M> {
     /// Likewise its datagram sockets.
     datagrams: Vec<Vec<BoundDatagrams>>,
     paths: Vec<BoundPath>,
+    /// What a connection is told that is one too many.
+    when_full: Arc<[u8]>,
     /// For each core the receiving ends of [`Plan::mailers`].
     outside: Vec<Vec<Consumer<M>>>,
 }
@@ -146,6 +148,7 @@ impl<M: Send + 'static> Plan<M> {
             listeners: (0..cores).map(|_| Vec::new()).collect(),
             datagrams: (0..cores).map(|_| Vec::new()).collect(),
             paths: Vec::new(),
+            when_full: Arc::default(),
             outside: (0..cores).map(|_| Vec::new()).collect(),
         })
     }
@@ -166,6 +169,12 @@ impl<M: Send + 'static> Plan<M> {
         }
         self.buffers = buffers;
         Ok(())
+    }
+
+    /// What a connection is told before it is closed because there are `connections_max` already; nothing where this is
+    /// not called. At most what a socket takes at once.
+    pub fn answer_when_full(&mut self, bytes: &[u8]) {
+        self.when_full = bytes.into();
     }
 
     /// How many cores there will be.
@@ -285,6 +294,7 @@ impl<M: Send + 'static> Plan<M> {
                 },
                 listeners,
                 datagrams,
+                when_full: Arc::clone(&self.when_full),
                 stats: Arc::clone(&self.stats),
             };
             let ready = ready.clone();

@@ -115,6 +115,22 @@ impl Listener {
     }
 }
 
+impl Accepted {
+    /// Tells a peer for whom there is no room why, as far as its socket takes it at once, and closes.
+    pub(crate) fn turn_away(self, why: &[u8]) {
+        // SAFETY: `why` is read for its length and no longer than this call. What cannot be sent is not: the peer is
+        // turned away in any case.
+        unsafe {
+            libc::send(
+                self.socket.as_raw_fd(),
+                why.as_ptr().cast(),
+                why.len(),
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            )
+        };
+    }
+}
+
 fn unix(stream: UnixStream) -> io::Result<Accepted> {
     let mut credentials = libc::ucred {
         pid: 0,

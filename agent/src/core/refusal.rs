@@ -1,5 +1,6 @@
 //! What a caller may not send, and what it is told of it.
 
+use crate::core::answer::put;
 use lars_wire::admin::{Reason, Refusal, bounded_text};
 use lars_wire::{CodecError, FrameError, Kind, VERSION};
 
@@ -47,6 +48,19 @@ impl Refused {
             text: bounded_text(self.to_string()),
         }
     }
+}
+
+/// The frame that a caller gets for whom there is no connection left.
+pub(crate) fn no_connection_left(connections_max: u32) -> Vec<u8> {
+    let refusal = Refusal {
+        reason: Reason::Full,
+        text: format!(
+            "the agent serves {connections_max} connections already: try again later, or raise connections_max"
+        ),
+    };
+    let mut frame = Vec::new();
+    put(&mut frame, &refusal, 0);
+    frame
 }
 
 #[cfg(test)]

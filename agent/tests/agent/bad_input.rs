@@ -17,6 +17,7 @@ over_both!(
     admin_messages_of_dns_are_not_taken,
     caller_that_does_not_read_loses_its_connection_alone,
     random_bytes_hurt_nobody,
+    caller_for_whom_no_connection_is_left_is_told_so,
 );
 
 /// Reads to the end; the refusal that came before it.
@@ -178,6 +179,19 @@ fn caller_that_does_not_read_loses_its_connection_alone(io: IoChoice) {
     drop(deaf);
     eventually("the other is gone", || house.agent().stats().connections() == 1);
     good.ping();
+}
+
+fn caller_for_whom_no_connection_is_left_is_told_so(io: IoChoice) {
+    let mut house = House::new(io);
+    house.config.connections_max = 2;
+    house.start();
+    let mut served = [house.caller(), house.caller()];
+    let refused = refusal(&mut Caller::silent(&house.config.socket));
+    assert_eq!(refused.reason, Reason::Full);
+    assert!(refused.text.contains("connections_max"), "{}", refused.text);
+    for caller in &mut served {
+        caller.ping();
+    }
 }
 
 fn random_bytes_hurt_nobody(io: IoChoice) {

@@ -111,7 +111,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         let loads: Vec<u64> = (0..self.handed.len()).map(|core| self.load(core)).collect();
         if loads.iter().sum::<u64>() >= self.connections_max {
             self.desk.stats().connections_refused.add(1);
-            return;
+            return accepted.turn_away(&self.when_full);
         }
         let tag = self.listeners[place].listener.tag();
         let handed = Handed {

@@ -60,6 +60,8 @@ pub(crate) struct CoreLoop<H: Handler, B> {
     /// Connections handed to each core so far.
     pub(super) handed: Vec<u64>,
     pub(super) connections_max: u64,
+    /// What a connection is told that is one too many.
+    pub(super) when_full: Arc<[u8]>,
     /// Memory was short; a timer is set to look for those who hold it.
     pub(super) reclaiming: bool,
     /// Keeps the log of peers' faults short.
@@ -98,6 +100,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             ready: false,
             handed: vec![0; cores],
             connections_max,
+            when_full: Arc::default(),
             reclaiming: false,
             complaints: Seldom::new(),
             stopping: None,

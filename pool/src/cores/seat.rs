@@ -35,6 +35,7 @@ pub(super) struct Seat<M> {
     pub(super) inbox: Inbox<M>,
     pub(super) listeners: Vec<Listening>,
     pub(super) datagrams: Vec<BoundDatagrams>,
+    pub(super) when_full: Arc<[u8]>,
     pub(super) stats: Arc<[CoreStats]>,
 }
 
@@ -112,7 +113,7 @@ impl<M: Send + 'static> Seat<M> {
             dirty: Vec::new(),
             all_stats: self.stats,
         };
-        let core = CoreLoop::new(
+        let mut core = CoreLoop::new(
             backend,
             handler,
             desk,
@@ -121,6 +122,7 @@ impl<M: Send + 'static> Seat<M> {
             self.datagrams.into_iter().map(Datagrams::new).collect(),
             self.connections_max,
         );
+        core.when_full = self.when_full;
         if let Err(error) = core.run() {
             tracing::error!(core = self.core.0, %error, "the core ends: the kernel refuses to wait");
         }

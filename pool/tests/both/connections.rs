@@ -124,7 +124,9 @@ pub(crate) fn connection_beyond_the_maximum_is_closed_at_once(io: IoChoice) {
     for caller in &mut callers {
         caller.echoes(b"in");
     }
-    assert!(Caller::unix(&service).is_closed());
+    let mut one_too_many = Caller::unix(&service);
+    assert_eq!(one_too_many.answer(), b"full", "it is told why");
+    assert!(one_too_many.is_closed());
     assert_eq!(service.sum("lars_pool_connections_refused_total"), 1);
     for caller in &mut callers {
         caller.echoes(b"still in");

@@ -301,6 +301,7 @@ impl Wanted {
             plan.listen_on(CoreIndex(core), &own, 2)
                 .expect("the path is free");
         }
+        plan.answer_when_full(&frame(verb::ECHO, b"full"));
         let (mailers, stats) = (plan.mailers(), plan.stats());
         let seen = Arc::<Mutex<Seen>>::default();
         let cores = plan.start(echoes(self.cores, &seen)).expect("the cores start");
