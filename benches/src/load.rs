@@ -1,5 +1,8 @@
 //! The asking side. Blocking sockets on one thread, on a processor of its own: nothing cheaper could ask.
 
+pub mod board;
+pub mod change;
+pub mod chase;
 pub mod latency;
 pub mod place;
 pub mod rate;

@@ -1,5 +1,7 @@
 //! What is measured: tables of results, in the order in which they are made. Each file says what its results mean.
 
+mod board;
+mod board_size;
 mod buffers;
 mod directory;
 mod latency;
@@ -34,4 +36,9 @@ pub const TABLES: &[Table] = &[
     rest::TABLE,
     push::TABLE,
     record::TABLE,
+    board::HOT,
+    board::CHANGES,
+    board::DRAIN,
+    board_size::THOUSAND_NODES,
+    board_size::MILLION,
 ];

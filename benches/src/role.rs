@@ -16,6 +16,10 @@ pub const ECHO_POOLED: &str = "echo-pooled";
 pub const LOAD_LATENCY: &str = "load-latency";
 /// Many callers, as fast as the server answers: [`load::rate`].
 pub const LOAD_RATE: &str = "load-rate";
+/// A caller with the board in its own process: [`load::board`].
+pub const LOAD_BOARD: &str = "load-board";
+/// How soon such a caller sees what the agent thinks: [`load::change`].
+pub const LOAD_CHANGE: &str = "load-change";
 /// The `lars` command: any service.
 pub const LARS: &str = "lars";
 
@@ -36,6 +40,12 @@ pub fn run(call: &RoleCall) -> ExitCode {
             .and_then(|done| say(&done)),
         LOAD_RATE => task(call)
             .and_then(|task| load::rate::run(&task))
+            .and_then(|done| say(&done)),
+        LOAD_BOARD => task(call)
+            .and_then(|task| load::board::run(&task))
+            .and_then(|done| say(&done)),
+        LOAD_CHANGE => task(call)
+            .and_then(|task| load::change::run(&task))
             .and_then(|done| say(&done)),
         LARS => {
             return match task::<Vec<String>>(call) {

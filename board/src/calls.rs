@@ -46,7 +46,7 @@ impl Calls {
         let shard_modules = (layout.shard_modules_max() as usize).next_multiple_of(LINE_WORDS);
         let shard_nodes = layout.shard_nodes_max();
         let shards = usize::from(layout.shards());
-        let words = Words::zeroed(LINE_WORDS + shards * (shard_modules + shard_nodes))?;
+        let words = Words::private(LINE_WORDS + shards * (shard_modules + shard_nodes))?;
         let calls = Self {
             words,
             shard_modules,

@@ -42,11 +42,12 @@ impl Purpose {
     }
 }
 
-/// A file and one mapping of all of it.
+/// A file and one mapping of all of it; or memory without a file, which is this process's alone.
 pub(crate) struct Memfd {
     base: NonNull<AtomicU64>,
     words: usize,
-    /// None for a passed file, which is not passed on: a mapping outlives its descriptor, and descriptors are few.
+    /// None for a passed file, which is not passed on: a mapping outlives its descriptor, and descriptors are few. None
+    /// for memory without one.
     file: Option<OwnedFd>,
     /// The process in which it is mapped, where its children do not inherit it.
     only_in: Option<u32>,
@@ -74,6 +75,29 @@ impl Memfd {
         };
         seal(memfd.file(), purpose.seals())?;
         Ok(memfd)
+    }
+
+    /// `words` zero words that no other process sees; a child has a copy of its own. Its pages take memory when they are
+    /// first written.
+    pub(crate) fn private(words: usize) -> io::Result<Self> {
+        let bytes = words * size_of::<AtomicU64>();
+        // SAFETY: a new mapping at a place of the kernel's choice; it overlaps nothing that we have.
+        let base = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        Ok(Self {
+            base: mapped(base)?,
+            words,
+            file: None,
+            only_in: None,
+        })
     }
 
     /// Maps a file that another process passed: a board for reading, a ring for writing. Refused unless it is a file in
@@ -182,6 +206,11 @@ fn map(file: BorrowedFd<'_>, bytes: usize, protection: libc::c_int) -> io::Resul
             0,
         )
     };
+    mapped(base)
+}
+
+/// What `mmap` returned, checked.
+fn mapped(base: *mut libc::c_void) -> io::Result<NonNull<AtomicU64>> {
     if base == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }

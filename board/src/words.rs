@@ -32,6 +32,13 @@ impl Words {
         Ok(Self { body })
     }
 
+    /// `len` words, all zero, that no other process sees.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn private(len: usize) -> Result<Self, BoardError> {
+        let body = Arc::new(Body::private(len)?);
+        Ok(Self { body })
+    }
+
     /// `len` words, all zero, that another process may write too, and a child process does not inherit.
     #[cfg(not(any(loom, miri)))]
     pub(crate) fn zeroed_ring(len: usize) -> Result<Self, BoardError> {
@@ -54,6 +61,12 @@ impl Words {
     pub(crate) fn zeroed(len: usize) -> Result<Self, BoardError> {
         let body = Arc::new((0..len).map(|_| AtomicU64::new(0)).collect());
         Ok(Self { body })
+    }
+
+    /// `len` words, all zero.
+    #[cfg(any(loom, miri))]
+    pub(crate) fn private(len: usize) -> Result<Self, BoardError> {
+        Self::zeroed(len)
     }
 
     /// `len` words, all zero.

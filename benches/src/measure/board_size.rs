@@ -1,0 +1,88 @@
+//! The board with a million modules, and with a thousand nodes in each of a thousand: what a pick with its report costs
+//! when no cache holds the board, beside one dependent access to as much memory; and how much memory that is.
+
+use super::Table;
+use super::board::{REPORTS_PER_S, call};
+use crate::error::{BenchError, Doing};
+use crate::harness::{Harness, Server};
+use crate::load::board::Doings;
+use crate::results::Unit;
+use crate::snapshot::Snapshot;
+use std::fs;
+
+/// Many nodes.
+pub(super) const THOUSAND_NODES: Table = Table {
+    what: "1,000 modules of 1,000 nodes on the board",
+    names: &["board.pair.1000nodes.p50"],
+    measure: measure_thousand_nodes,
+};
+
+/// Many modules.
+pub(super) const MILLION: Table = Table {
+    what: "1,000,000 modules of 10 nodes on the board",
+    names: &[
+        "board.pair.1m.p50",
+        "memory.dependent.p50",
+        "board.bytes_per_module",
+        "board.drain.cpu.1m",
+        "board.drain.cpu.1m.reports_per_s",
+    ],
+    measure: measure_million,
+};
+
+const MILLION_MODULES: u32 = 1_000_000;
+const NODES: u32 = 10;
+/// An agent that gives no counts to report while it is measured: what a flush costs is another measurement.
+const FLUSH_NEVER_MS: u32 = 60_000;
+
+fn measure_thousand_nodes(harness: &mut Harness) -> Result<(), BenchError> {
+    let agent = Snapshot::of(1_000, 1_000).start(harness)?;
+    let mut times = Vec::new();
+    for _ in 0..harness.rounds(3) {
+        let run = call(harness, &agent, 1_000, Doings::Pairs, harness.seconds())?;
+        times.push(run.pair_ns);
+    }
+    harness.push("board.pair.1000nodes.p50", Unit::Ns, times, None)
+}
+
+fn measure_million(harness: &mut Harness) -> Result<(), BenchError> {
+    let snapshot = Snapshot {
+        flush_interval_ms: FLUSH_NEVER_MS,
+        ..Snapshot::of(MILLION_MODULES, NODES)
+    };
+    let agent = snapshot.start(harness)?;
+    let bytes = board_bytes(&agent)?;
+    let (mut pairs, mut accesses) = (Vec::new(), Vec::new());
+    let (mut shares, mut rates) = (Vec::new(), Vec::new());
+    // Every module was picked once or more when the time begins: what is measured is not its first pick.
+    let seconds = harness.seconds() * 5.0;
+    for _ in 0..harness.rounds(1) {
+        let doings = Doings::PairsBesideMemory(bytes);
+        let run = call(harness, &agent, MILLION_MODULES, doings, seconds)?;
+        pairs.push(run.pair_ns);
+        accesses.push(run.access_ns);
+        let doings = Doings::Paced(REPORTS_PER_S);
+        let run = call(harness, &agent, MILLION_MODULES, doings, seconds)?;
+        shares.push(run.agent_share);
+        rates.push(run.per_s);
+    }
+    harness.push("memory.dependent.p50", Unit::Ns, accesses, None)?;
+    harness.push("board.pair.1m.p50", Unit::Ns, pairs, Some("memory.dependent.p50"))?;
+    let each = bytes as f64 / f64::from(MILLION_MODULES);
+    harness.push("board.bytes_per_module", Unit::Bytes, [each], None)?;
+    harness.push("board.drain.cpu.1m", Unit::Ratio, shares, None)?;
+    harness.push("board.drain.cpu.1m.reports_per_s", Unit::PerS, rates, None)
+}
+
+/// Memory that the agent's board takes: what of its file is in place.
+fn board_bytes(agent: &Server) -> Result<usize, BenchError> {
+    let path = format!("/proc/{}/smaps", agent.target.process);
+    let maps = fs::read_to_string(&path).doing(&path)?;
+    let mut lines = maps
+        .lines()
+        .skip_while(|line| !line.contains("/memfd:lars-board"));
+    let resident = lines.find_map(|line| line.strip_prefix("Rss:"));
+    let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    kib.map(|kib| kib * 1024)
+        .ok_or_else(|| BenchError::Answer(format!("{path} shows no board")))
+}
