@@ -4,10 +4,12 @@
 //! hash, so a change copies one bucket (at a million nodes some 8 KiB) and nothing else.
 
 mod bucket;
+mod encoded;
 mod listing;
 mod pages;
 
 pub(crate) use bucket::{Bucket, BucketBuilder, CatalogNode, NewNode};
+pub(crate) use encoded::EncodedRoutes;
 pub use pages::PageCutter;
 
 use arc_swap::{ArcSwap, Guard};
@@ -86,11 +88,16 @@ impl Catalog {
         self.loaded.load(Ordering::Acquire)
     }
 
+    /// Moves on with every change, once all buckets of the change are in place.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
     /// What is held of `module` now.
     pub fn view(&self, module: ModuleId) -> View {
         // The version first: a module that appears between the two loads is then found with its own version, and
         // one that is not found is never said to be absent as of a version in which it is there.
-        let version = self.version.load(Ordering::Acquire);
+        let version = self.version();
         let bucket = self.buckets[bucket_of(module)].load();
         let place = bucket.place(module);
         let explained = self.modules() != 0 || self.emptiness_explained.load(Ordering::Relaxed);

@@ -1,13 +1,15 @@
 //! One core of dns: bytes to frames, frames to answers, changes to pushes. The pool's [`Handler`]; what it does stands
 //! in the files beside it.
 
+#[cfg(test)]
+mod allocations;
 mod answers;
 mod connection;
 mod old_agents;
 mod pushes;
 mod questions;
 
-use crate::catalog::{Catalog, PageCutter, VERSION_LOADED};
+use crate::catalog::{Catalog, EncodedRoutes, PageCutter, VERSION_LOADED};
 use crate::confirmations::{Confirmations, Settled};
 use crate::mail::{Mail, Request, Word};
 use crate::stats::{CoreCounts, Counts};
@@ -73,6 +75,7 @@ pub(crate) struct CoreParts {
 pub(crate) struct DnsCore {
     parts: CoreParts,
     cutter: PageCutter,
+    encoded: EncodedRoutes,
     old_routes: RouteWriter,
     confirmations: Confirmations,
     /// By slot.
@@ -90,6 +93,7 @@ impl DnsCore {
     pub(crate) fn new(parts: CoreParts) -> Self {
         Self {
             cutter: PageCutter::new(&parts.catalog),
+            encoded: EncodedRoutes::new(),
             old_routes: RouteWriter::new(),
             parts,
             confirmations: Confirmations::default(),

@@ -379,6 +379,13 @@ impl Message for ReportBatch {
 }
 impl Message for GetRoute {
     const KIND: Kind = Kind::GetRoute;
+
+    #[inline]
+    fn read_plain(body: &[u8]) -> Option<Self> {
+        let mut body = Reader::new(body);
+        let (module, deadline_ms) = (body.module()?, body.u32()?);
+        (body.left() == 0).then_some(Self { module, deadline_ms })
+    }
 }
 impl Message for Register {
     const KIND: Kind = Kind::Register;

@@ -8,6 +8,7 @@ use crate::codec::Message;
 use crate::frame::Kind;
 use crate::module::ModuleId;
 use crate::node::NodeAddr;
+use crate::plain::{Reader, Writer};
 use crate::route::{NodeState, Route, RouteNode};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -343,6 +344,33 @@ impl Message for RoutePage {
         }
         check_nodes(&self.zones, &self.nodes)
     }
+
+    fn write_plain(&self, space: &mut [u8]) -> Option<usize> {
+        let room = space.len();
+        let mut body = Writer::new(space);
+        body.put(self.module.modid.to_le_bytes())?;
+        body.put(self.module.cmdid.to_le_bytes())?;
+        body.put([self.status.into()])?;
+        body.put(self.instance.to_le_bytes())?;
+        body.put(self.version.to_le_bytes())?;
+        body.put(self.hash.to_le_bytes())?;
+        body.put([self.explained.into()])?;
+        body.put(self.total.to_le_bytes())?;
+        body.put(self.first.to_le_bytes())?;
+        body.put((self.zones.len() as u64).to_le_bytes())?;
+        for zone in &self.zones {
+            body.put((zone.len() as u64).to_le_bytes())?;
+            body.bytes(zone.as_bytes())?;
+        }
+        body.put((self.nodes.len() as u64).to_le_bytes())?;
+        for node in &self.nodes {
+            body.node(node.addr)?;
+            body.put(node.weight.to_le_bytes())?;
+            body.put([node.state.into()])?;
+            body.put(node.zone.to_le_bytes())?;
+        }
+        Some(room - body.left())
+    }
 }
 impl Message for RouteDelta {
     const KIND: Kind = Kind::RouteDelta;
@@ -355,6 +383,16 @@ impl Message for RouteDelta {
 }
 impl Message for PushAck {
     const KIND: Kind = Kind::PushAck;
+
+    #[inline]
+    fn read_plain(body: &[u8]) -> Option<Self> {
+        let mut body = Reader::new(body);
+        let ack = Self {
+            module: body.module()?,
+            version: body.u64()?,
+        };
+        (body.left() == 0).then_some(ack)
+    }
 }
 impl Message for Digest {
     const KIND: Kind = Kind::Digest;

@@ -99,6 +99,9 @@ byte_enum! {
     }
 }
 
+/// Where the sequence stands in a frame.
+const SEQUENCE: std::ops::Range<usize> = 8..HEADER_BYTES;
+
 /// A frame's header, 12 bytes, little-endian: body length u32, version u8, kind u8, zero u16, sequence u32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -146,7 +149,7 @@ impl Header {
         out[4] = VERSION;
         out[5] = self.kind.into();
         out[6..8].fill(0);
-        out[8..12].copy_from_slice(&self.sequence.to_le_bytes());
+        out[SEQUENCE].copy_from_slice(&self.sequence.to_le_bytes());
     }
 
     /// Reads a header; every field is judged.
@@ -186,6 +189,20 @@ impl Frame<'_> {
     pub fn bytes(&self) -> usize {
         HEADER_BYTES + self.body.len()
     }
+}
+
+/// Copies a frame that was encoded before to the front of `out`, as the answer to another question; returns its
+/// length, or 0 where it does not fit.
+#[inline]
+pub fn copy(frame: &[u8], sequence: u32, out: &mut [u8]) -> usize {
+    let Some(place) = out.get_mut(..frame.len()) else {
+        return 0;
+    };
+    place.copy_from_slice(frame);
+    if let Some(bytes) = place.get_mut(SEQUENCE) {
+        bytes.copy_from_slice(&sequence.to_le_bytes());
+    }
+    frame.len()
 }
 
 /// Cuts the first whole frame off `bytes`; `None` asks for more bytes.

@@ -72,7 +72,22 @@ impl<'a> Writer<'a> {
         Self(space)
     }
 
-    /// Puts bytes behind what was put before; none where they do not fit.
+    /// How many bytes may still be put.
+    #[inline]
+    pub(crate) fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Puts bytes of any number behind what was put before; none where they do not fit.
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        let (place, rest) = std::mem::take(&mut self.0).split_at_mut_checked(bytes.len())?;
+        place.copy_from_slice(bytes);
+        self.0 = rest;
+        Some(())
+    }
+
+    /// The same where their number is known.
     #[inline]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Option<()> {
         let (place, rest) = std::mem::take(&mut self.0).split_first_chunk_mut::<N>()?;

@@ -17,6 +17,8 @@ const PAGE_NODE_BYTES: usize = 23;
 pub struct PageCutter {
     page: RoutePage,
     zones_bytes: usize,
+    /// Names of zones that no page holds now, to be written over.
+    names: Vec<String>,
 }
 
 impl PageCutter {
@@ -34,7 +36,11 @@ impl PageCutter {
             zones: Vec::new(),
             nodes: Vec::new(),
         };
-        Self { page, zones_bytes: 0 }
+        Self {
+            page,
+            zones_bytes: 0,
+            names: Vec::new(),
+        }
     }
 
     /// Gives every page of `view`, in order, to `emit`, with an upper bound of its frame's bytes: at least one page.
@@ -74,7 +80,7 @@ impl PageCutter {
     fn start_page(&mut self, first: u32) {
         self.page.first = first;
         self.page.nodes.clear();
-        self.page.zones.clear();
+        self.names.append(&mut self.page.zones);
         self.zones_bytes = 0;
     }
 
@@ -88,7 +94,10 @@ impl PageCutter {
         if self.page.zones.len() == PAGE_ZONES_MAX {
             return None;
         }
-        self.page.zones.push(zone.to_owned());
+        let mut name = self.names.pop().unwrap_or_default();
+        name.clear();
+        name.push_str(zone);
+        self.page.zones.push(name);
         self.zones_bytes += 8 + zone.len();
         Some(self.page.zones.len() as u16)
     }

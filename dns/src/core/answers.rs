@@ -7,7 +7,7 @@ use crate::mail::Mail;
 use crate::subscriptions::Step;
 use lars_pool::{ConnectionId, Turn};
 use lars_wire::directory::{DigestDone, KnownModule, StoreVersion};
-use lars_wire::{ModuleId, codec};
+use lars_wire::{ModuleId, codec, frame};
 
 /// An emptied queue of dues keeps its memory up to this many.
 const DUES_KEPT: usize = 32;
@@ -21,15 +21,28 @@ impl DnsCore {
         module: ModuleId,
         sequence: u32,
     ) {
-        let view = self.parts.catalog.view(module);
-        self.send_view(turn, id, &view, sequence);
+        let Some(frame) = self.encoded.as_of(module, self.parts.catalog.version()) else {
+            let view = self.parts.catalog.view(module);
+            return self.send_view(turn, id, &view, sequence);
+        };
+        self.counts().routes_sent.add(1);
+        turn.reply(id, frame.len(), |out| frame::copy(frame, sequence, out));
     }
 
     fn send_view(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId, view: &View, sequence: u32) {
         self.counts().routes_sent.add(1);
+        if let Some(frame) = self.encoded.of(view) {
+            turn.reply(id, frame.len(), |out| frame::copy(frame, sequence, out));
+            return;
+        }
+        let encoded = &mut self.encoded;
         self.cutter.cut(view, |page, bytes_max| {
             turn.reply(id, bytes_max, |out| {
-                codec::encode(page, sequence, out).unwrap_or(0)
+                let bytes = codec::encode(page, sequence, out).unwrap_or(0);
+                if page.nodes.len() == page.total as usize {
+                    encoded.keep(view, &out[..bytes]);
+                }
+                bytes
             })
         });
     }

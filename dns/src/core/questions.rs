@@ -33,9 +33,9 @@ impl DnsCore {
         let Some(connection) = self.connection_mut(id) else {
             return Err(Stop::Later);
         };
-        let (greeted, peer) = (connection.greeted, connection.peer);
+        let (greeted, peer, owed) = (connection.greeted, connection.peer, !connection.due.is_empty());
         // Answers are kept in order, and those of the frames before this one come first.
-        if (loaded && !self.pay(turn, id)) || !Self::has_room(turn, id) {
+        if (loaded && owed && !self.pay(turn, id)) || !Self::has_room(turn, id) {
             return Err(Stop::Later);
         }
         self.counts().requests.add(1);

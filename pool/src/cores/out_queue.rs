@@ -96,6 +96,9 @@ impl Chunk {
 pub(crate) struct OutQueue {
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// Bytes of its own that were put here since it was last empty, and in the time before that.
+    put: usize,
+    put_before: usize,
     /// The kernel has the front: nothing is put behind it in the same buffer.
     front_is_out: bool,
 }
@@ -148,6 +151,7 @@ impl OutQueue {
         };
         let filled = tail.fill(fill);
         self.bytes += filled;
+        self.put += filled;
         unsent.add(filled);
         if tail.data().is_empty() {
             self.chunks.pop_back();
@@ -197,6 +201,9 @@ impl OutQueue {
         if whole && let Some(front) = self.chunks.pop_front() {
             front.release(unsent);
         }
+        if self.chunks.is_empty() {
+            self.put_before = std::mem::take(&mut self.put);
+        }
         whole
     }
 
@@ -214,11 +221,13 @@ impl OutQueue {
         !taken && self.chunks.back_mut().is_some_and(|tail| tail.spare() >= bytes)
     }
 
-    /// Memory for at least `bytes`; the more is queued already, the more at once, so that few writes carry much.
+    /// Memory for at least `bytes`; the more is queued already, the more at once, so that few writes carry much. A peer
+    /// that asked for more than fits a small buffer will ask so again: a second buffer would be a second write, and a
+    /// second pass of the loop before it.
     fn fresh(&self, memory: &Memory, bytes: usize) -> Chunk {
         let generous = match self.bytes {
-            0 => BufferClass::Small,
-            1..=16_384 => BufferClass::Medium,
+            0 if self.put_before <= BufferClass::Small.bytes() => BufferClass::Small,
+            0..=16_384 => BufferClass::Medium,
             _ => BufferClass::Large,
         };
         let generous = generous.bytes().max(bytes);
@@ -273,6 +282,30 @@ mod tests {
         assert_eq!(queue.front().expect("something is queued"), b"onetwo");
         queue.sent(6, &mut unsent);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn many_answers_leave_in_one_write_from_the_second_time_on() {
+        let (memory, mut queue, mut unsent) = (memory(4), OutQueue::default(), Unsent::new(1 << 20));
+        let mut writes = |answers: usize| {
+            for _ in 0..answers {
+                put(&mut queue, &memory, &mut unsent, &[1; 300]);
+            }
+            let mut writes = Vec::new();
+            while let Some(bytes) = queue.front().map(<[u8]>::len) {
+                writes.push(bytes);
+                queue.sent(bytes, &mut unsent);
+            }
+            writes
+        };
+        assert_eq!(writes(32), [13 * 300, 19 * 300]);
+        assert_eq!(writes(32), [32 * 300]);
+        assert_eq!(writes(1), [300]);
+        assert_eq!(
+            writes(32),
+            [13 * 300, 19 * 300],
+            "few answers need no large memory"
+        );
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The short cut of the hottest messages against bincode: what it reads and writes is the same, byte by byte and
 //! field by field, on good messages and on spoilt ones.
 
-use crate::strategies::{avoid, for_all, module, node, report, status};
+use crate::strategies::{avoid, for_all, module, node, report, status, zoned_nodes};
 use lars_wire::bounds::{AVOID_MAX, BODY_BYTES_MAX, HEADER_BYTES, REPORTS_MAX};
-use lars_wire::caller::{Avoid, BarePick, Node, Pick, ReportBatch};
+use lars_wire::caller::{Avoid, BarePick, GetRoute, Node, Pick, ReportBatch};
+use lars_wire::directory::{PushAck, RoutePage};
 use lars_wire::{Message, NodeAddr, codec};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
 use std::fmt::Debug;
 
 /// What is done to a good body: bytes replaced, the length changed.
@@ -39,6 +41,15 @@ fn spoil(body: &[u8], (changes, cut, more): Spoiling) -> Vec<u8> {
     spoilt
 }
 
+/// Holds what is written by the short cut against bincode's bytes, in as much space as it takes and in less.
+fn writes_alike<M: Message>(message: &M, body: &[u8]) -> TestCaseResult {
+    let mut space = vec![7; body.len() + 1];
+    prop_assert_eq!(message.write_plain(&mut space), Some(body.len()));
+    prop_assert_eq!((&space[..body.len()], space[body.len()]), (body, 7));
+    prop_assert_eq!(message.write_plain(&mut space[..body.len() - 1]), None);
+    Ok(())
+}
+
 /// Holds both ways against each other; `writes` says whether the message has a short cut for writing too.
 fn agrees<M: Message + PartialEq + Debug>(messages: impl Strategy<Value = M>, writes: bool) {
     for_all(&(messages, vec(spoiling(), 20)), |(message, spoilings)| {
@@ -48,10 +59,7 @@ fn agrees<M: Message + PartialEq + Debug>(messages: impl Strategy<Value = M>, wr
         let read = M::read_plain(body);
         prop_assert_eq!(read.as_ref(), Some(&message));
         if writes {
-            let mut space = vec![7; body.len() + 1];
-            prop_assert_eq!(message.write_plain(&mut space), Some(body.len()));
-            prop_assert_eq!((&space[..body.len()], space[body.len()]), (body, 7));
-            prop_assert_eq!(message.write_plain(&mut space[..body.len() - 1]), None);
+            writes_alike(&message, body)?;
         }
         for spoiling in spoilings {
             let spoilt = spoil(body, spoiling);
@@ -138,6 +146,44 @@ fn node_is_read_and_written_as_by_bincode() {
         }),
         true,
     );
+}
+
+#[test]
+fn questions_for_a_route_and_acknowledgements_are_read_as_bincode_reads_them() {
+    agrees(
+        (module(), any::<u32>()).prop_map(|(module, deadline_ms)| GetRoute { module, deadline_ms }),
+        false,
+    );
+    agrees(
+        (module(), any::<u64>()).prop_map(|(module, version)| PushAck { module, version }),
+        false,
+    );
+}
+
+#[test]
+fn page_is_written_as_by_bincode() {
+    let words = (module(), status(), any::<[u64; 3]>(), any::<bool>());
+    let pages = (words, zoned_nodes(), any::<[u32; 2]>()).prop_map(
+        |((module, status, [instance, version, hash], explained), (zones, nodes), [total, first])| {
+            RoutePage {
+                module,
+                status,
+                instance,
+                version,
+                hash,
+                explained,
+                total,
+                first,
+                zones,
+                nodes,
+            }
+        },
+    );
+    for_all(&pages, |page| {
+        let mut frame = Vec::new();
+        codec::append(&page, 0, &mut frame).expect("it fits");
+        writes_alike(&page, &frame[HEADER_BYTES..])
+    });
 }
 
 #[test]
