@@ -10,18 +10,26 @@ use std::time::Duration;
 /// How long a service may take for one answer before the run is given up.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Sends preface and hello and takes the welcome.
+/// Preface and hello.
 ///
 /// # Errors
-/// The connection failed, or the service refuses.
-pub fn greet(stream: &mut (impl Read + Write)) -> Result<(), BenchError> {
+/// The hello does not fit a frame.
+pub fn hello() -> Result<Vec<u8>, BenchError> {
     let hello = Hello {
         version: u16::from(VERSION),
         name: "bench".to_owned(),
     };
     let mut bytes = PREFACE.to_vec();
     codec::append(&hello, 1, &mut bytes).map_err(|error| BenchError::Answer(error.to_string()))?;
-    stream.write_all(&bytes).doing("greet")?;
+    Ok(bytes)
+}
+
+/// Sends preface and hello and takes the welcome.
+///
+/// # Errors
+/// The connection failed, or the service refuses.
+pub fn greet(stream: &mut (impl Read + Write)) -> Result<(), BenchError> {
+    stream.write_all(&hello()?).doing("greet")?;
     receive::<Welcome>(stream).map(drop)
 }
 

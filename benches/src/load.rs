@@ -3,6 +3,7 @@
 pub mod board;
 pub mod change;
 pub mod chase;
+pub mod fanout;
 pub mod latency;
 pub mod place;
 pub mod rate;

@@ -1,5 +1,6 @@
 //! The machine that a run is made on: what it is, and which processors serve and ask.
 
+use crate::error::{BenchError, Doing};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -40,6 +41,19 @@ pub fn load() -> f64 {
         .next()
         .and_then(|field| field.parse().ok())
         .unwrap_or(0.0)
+}
+
+/// The memory of a process that is in place.
+///
+/// # Errors
+/// The process is gone.
+pub fn resident_bytes(process: u32) -> Result<f64, BenchError> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).doing(&path)?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.map(|kib| kib * 1024.0)
+        .ok_or_else(|| BenchError::Answer(format!("{path} tells no VmRSS")))
 }
 
 /// What the results were measured on.

@@ -4,6 +4,7 @@ mod board;
 mod board_size;
 mod buffers;
 mod directory;
+mod fanout;
 mod latency;
 mod push;
 mod rates;
@@ -35,6 +36,7 @@ pub const TABLES: &[Table] = &[
     start::TABLE,
     rest::TABLE,
     push::TABLE,
+    fanout::TABLE,
     record::TABLE,
     board::HOT,
     board::CHANGES,

@@ -20,6 +20,8 @@ pub const LOAD_RATE: &str = "load-rate";
 pub const LOAD_BOARD: &str = "load-board";
 /// How soon such a caller sees what the agent thinks: [`load::change`].
 pub const LOAD_CHANGE: &str = "load-change";
+/// Many subscribers of one module: [`load::fanout`].
+pub const LOAD_FANOUT: &str = "load-fanout";
 /// The `lars` command: any service.
 pub const LARS: &str = "lars";
 
@@ -47,6 +49,9 @@ pub fn run(call: &RoleCall) -> ExitCode {
         LOAD_CHANGE => task(call)
             .and_then(|task| load::change::run(&task))
             .and_then(|done| say(&done)),
+        LOAD_FANOUT => task(call)
+            .and_then(|task| load::fanout::run(&task))
+            .and_then(|done| say(&done)),
         LARS => {
             return match task::<Vec<String>>(call) {
                 Ok(words) => lars_console::cli::run(words.into_iter().map(OsString::from)),
@@ -59,6 +64,14 @@ pub fn run(call: &RoleCall) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(call, &error),
     }
+}
+
+/// The words under which a process may have as many descriptors as the system allows, for [`child::Child::start_under`]:
+/// a shell asks for them and makes room for the process.
+pub fn with_all_descriptors() -> Vec<String> {
+    ["sh", "-c", "ulimit -n \"$(ulimit -Hn)\"; exec \"$@\"", "sh"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 fn task<T: DeserializeOwned>(call: &RoleCall) -> Result<T, BenchError> {

@@ -54,7 +54,13 @@ impl Services {
                 store.display()
             )
         };
-        let (dns_process, dns) = start(harness, "dns", processor, &section("dns"))?;
+        let (dns_process, dns) = start_under(
+            &role::with_all_descriptors(),
+            harness,
+            "dns",
+            processor,
+            &section("dns"),
+        )?;
         let (report_process, report) =
             start(harness, "report", harness.processors.asking, &section("report"))?;
         let services = Self {

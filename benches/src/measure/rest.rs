@@ -3,14 +3,14 @@
 
 use super::Table;
 use crate::echo::Io;
-use crate::error::{BenchError, Doing};
+use crate::error::BenchError;
 use crate::greeting::{greet, register};
 use crate::harness::Harness;
+use crate::machine::resident_bytes;
 use crate::results::Unit;
 use crate::services::{NODES, Services, row};
 use lars_client::admin::RouteEdit;
 use lars_wire::ModuleId;
-use std::fs;
 
 /// Memory at rest.
 pub(super) const TABLE: Table = Table {
@@ -40,14 +40,4 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
         sizes.push(resident_bytes(agent.child.id())?);
     }
     harness.push("agent.rss.1000", Unit::Bytes, sizes, None)
-}
-
-/// The memory of a process that is in place.
-fn resident_bytes(process: u32) -> Result<f64, BenchError> {
-    let path = format!("/proc/{process}/status");
-    let status = fs::read_to_string(&path).doing(&path)?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.map(|kib| kib * 1024.0)
-        .ok_or_else(|| BenchError::Answer(format!("{path} tells no VmRSS")))
 }
