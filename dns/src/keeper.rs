@@ -88,7 +88,7 @@ impl Keeper {
             publisher: Publisher::new(catalog),
             tracker: Tracker::default(),
             sweep: Sweep::new(interval, 0),
-            guard: Guard::default(),
+            guard: Guard::new(interval),
             stage: Stage::Loading(Loading::default()),
             interval,
             comparisons: 0,
@@ -195,11 +195,12 @@ impl Keeper {
         let done = store.edit(edits).await?;
         self.edited = Some(done.version);
         let modules: BTreeSet<ModuleId> = edits.iter().map(RouteEdit::module).collect();
-        if let Err(error) = self.reread(store, modules, Reason::Told).await {
+        if let Err(error) = self.reread(store, modules.clone(), Reason::Told).await {
             self.tracker.lost();
             let text = format!("the change is stored, but could not be read back yet: {error}");
             return Err(StoreError::Away(text));
         }
+        self.tracker.edited(modules, done.version);
         Ok(done)
     }
 
@@ -276,6 +277,7 @@ impl Keeper {
 
     async fn sweep_slice(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
         self.stage = Stage::Watching;
+        self.guard.looked();
         let slice = self.sweep.next(self.tracker.rows());
         let rows = store.rows_after(slice.after, slice.rows_max).await?;
         note_bad(&mut self.bad_example, &rows.bad);

@@ -48,6 +48,8 @@ pub(crate) struct Tracker {
     unexplained: Option<u64>,
     rows: u64,
     row_id_max: u64,
+    /// Change rows that an edit of ours has written, until the next look shows them: what they tell is known.
+    own: HashSet<(ModuleId, i64)>,
     /// A moment, and the largest change row seen by then.
     mark: Option<(Instant, u64)>,
 }
@@ -98,6 +100,15 @@ impl Tracker {
         0
     }
 
+    /// An edit of ours of these modules is stored under `version` and was read back: its change rows say nothing new.
+    /// Taken for another's, they would explain whatever happened to those modules since.
+    pub(crate) fn edited(&mut self, modules: impl IntoIterator<Item = ModuleId>, version: u64) {
+        if let Ok(version) = i64::try_from(version) {
+            self.own
+                .extend(modules.into_iter().map(|module| (module, version)));
+        }
+    }
+
     /// A look at the store: what has to be read again?
     pub(crate) fn observed(&mut self, observation: &Observation) -> Reread {
         let modules = self.note_changes(&observation.changes);
@@ -122,9 +133,11 @@ impl Tracker {
 
     /// Remembers change rows; gives the modules of those not seen before.
     fn note_changes(&mut self, changes: &[ChangeRow]) -> BTreeSet<ModuleId> {
+        // Of two rows that tell the same one is ours.
+        let mut own = std::mem::take(&mut self.own);
         let modules = changes
             .iter()
-            .filter(|row| self.seen.insert(**row))
+            .filter(|row| self.seen.insert(**row) && !own.remove(&(row.module, row.version)))
             .map(|row| row.module)
             .collect();
         if let Some(newest) = changes.iter().map(|row| row.id).max() {
@@ -220,6 +233,25 @@ mod tests {
         tracker.observed(&look(6, &[change(4, 4, 6)], 0, 0));
         let late = look(7, &[change(3, 3, 7), change(4, 4, 6)], 0, 0);
         assert_eq!(tracker.observed(&late).modules, modules(&[3]));
+    }
+
+    #[test]
+    fn change_row_of_our_own_edit_names_nothing_and_anothers_of_the_same_moment_does() {
+        let mut tracker = Tracker::new(&look(5, &[], 0, 0));
+        tracker.edited([ModuleId::new(1, 1), ModuleId::new(1, 2)], 6);
+        let changes = [change(1, 1, 6), change(2, 2, 6), change(3, 2, 6), change(4, 3, 6)];
+        assert_eq!(
+            tracker.observed(&look(6, &changes, 0, 0)),
+            Reread {
+                modules: modules(&[2, 3]),
+                ..Reread::default()
+            }
+        );
+        assert_eq!(
+            tracker.observed(&look(6, &[change(5, 1, 6)], 0, 0)).modules,
+            modules(&[1]),
+            "ours was seen by the look before"
+        );
     }
 
     #[test]

@@ -38,22 +38,43 @@ fn what_vanished_at_once_is_shown_by_status_and_released_by_accept() {
     foreign
         .execute("DELETE FROM RouteData WHERE cmdid < 25", ())
         .expect("rows go");
-    // How many of them are held depends on where the sweep stood: what it confirmed before is published.
-    eventually("status names the command", || {
-        good(&["status", "--data", data])
-            .contains("lars route accept")
-            .then_some(())
+    let status = eventually("status names the command", || {
+        let status = good(&["status", "--data", data]);
+        (status.contains("lars route accept") && status.contains("24 modules")).then_some(status)
     });
+    assert!(status.contains("lars route accept"), "{status}");
+    assert_eq!(
+        good(&["pick", "1", "3", "--data", data]),
+        "10.0.0.1:80\n",
+        "it is served as it was"
+    );
+    let plan = good(&["route", "accept", "--dry-run", "--data", data]);
+    assert!(
+        plan.contains("shop") && plan.contains("4 modules more") && plan.contains("wait"),
+        "{plan}"
+    );
     let (code, plan) = run_json(&["route", "accept", "--dry-run", "--json", "--data", data]);
     assert_eq!(
         (code, &plan["waits"], &plan["released"]),
         (0, &json!(true), &json!(null))
     );
-    assert!(plan["held"].as_array().map(Vec::len) >= Some(10), "{plan}");
+    let row = json!({
+        "modid": 1, "modid_name": "shop", "cmdid": 24, "cmdid_name": null, "nodes": 1, "vanished": true,
+    });
+    assert_eq!(
+        (plan["held"].as_array().map(Vec::len), &plan["held"][23]),
+        (Some(24), &row)
+    );
+
     let done = good(&["route", "accept", "--data", data]);
-    assert!(done.contains("modules released"), "{done}");
+    assert!(
+        done.ends_with("24 modules released, 24 of them changed\n"),
+        "{done}"
+    );
     eventually("it is gone", || {
         (run(&["pick", "1", "3", "--data", data]).0 == 3).then_some(())
     });
     assert_eq!(good(&["pick", "1", "25", "--data", data]), "10.0.0.1:80\n");
+    assert!(!good(&["status", "--data", data]).contains("lars route accept"));
+    assert_eq!(run(&["route", "accept", "--data", data]).0, 3);
 }

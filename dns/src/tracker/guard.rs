@@ -5,9 +5,15 @@ use crate::diff::Difference;
 use lars_wire::ModuleId;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 /// Fewer modules than this gone at once are no accident of the whole database.
 const MASS_MODULES_MIN: u64 = 10;
+/// A module that is gone is not believed before nothing else has gone for so long: rows may go one statement after the
+/// other, and the first of a mass must not be published before it is known to be one ...
+const SETTLED: Duration = Duration::from_secs(1);
+/// ... but it waits no longer than this for others to stop going.
+const SETTLED_MAX: Duration = Duration::from_secs(4);
 
 /// Why a module was read again; the better the reason, the larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,19 +30,44 @@ pub(crate) enum Reason {
 struct Held {
     /// The pass of the sweep in which it was first held; 0 if a comparison found it, which needs no second sight.
     since: u64,
+    /// The look at which it was first held.
+    since_look: u64,
     /// The last pass in which it was seen so.
     seen: u64,
     vanished: bool,
 }
 
 /// What is held back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guard {
     held: BTreeMap<ModuleId, Held>,
     vanished: u64,
+    look: u64,
+    /// The last look that found a module gone which was not held before.
+    vanished_look: u64,
+    settled_looks: u64,
+    settled_looks_max: u64,
 }
 
 impl Guard {
+    /// A guard who holds nothing; the store is looked at each `interval`.
+    pub(crate) fn new(interval: Duration) -> Self {
+        let looks = |time: Duration| time.as_millis().div_ceil(interval.as_millis().max(1)) as u64;
+        Self {
+            held: BTreeMap::new(),
+            vanished: 0,
+            look: 0,
+            vanished_look: 0,
+            settled_looks: looks(SETTLED),
+            settled_looks_max: looks(SETTLED_MAX),
+        }
+    }
+
+    /// Another look at the store begins.
+    pub(crate) fn looked(&mut self) {
+        self.look += 1;
+    }
+
     /// Modules held back.
     pub(crate) fn held(&self) -> usize {
         self.held.len()
@@ -79,22 +110,31 @@ impl Guard {
             Reason::Compared => 0,
             _ => before.map_or(pass, |held| held.since),
         };
-        self.held.insert(
-            module,
-            Held {
-                since,
-                seen: pass,
-                vanished,
-            },
-        );
+        let held = Held {
+            since,
+            since_look: before.map_or(self.look, |held| held.since_look),
+            seen: pass,
+            vanished,
+        };
+        self.held.insert(module, held);
         self.vanished += u64::from(vanished);
+        if vanished && before.is_none_or(|before| !before.vanished) {
+            self.vanished_look = self.look;
+        }
         // A comparison's are released together by `compared`, when all that vanished are known.
         let confirmed = since < pass && reason != Reason::Compared;
-        if confirmed && !(vanished && self.waits_for_people(modules)) {
+        let believed = !vanished || (self.is_settled(&held) && !self.waits_for_people(modules));
+        if confirmed && believed {
             self.forget(module);
-            return true;
         }
-        false
+        confirmed && believed
+    }
+
+    /// Whether all that went together with this one is known. A comparison has seen the whole table.
+    fn is_settled(&self, held: &Held) -> bool {
+        held.since == 0
+            || self.look >= self.vanished_look + self.settled_looks
+            || self.look >= held.since_look + self.settled_looks_max
     }
 
     /// A comparison is done: what it found vanished, to be read again and published, unless people must look first.
@@ -134,9 +174,23 @@ mod tests {
 
     const MODULE: ModuleId = ModuleId::new(1, 1);
 
+    /// A guard with ten looks in a second.
+    fn guard() -> Guard {
+        Guard::new(Duration::from_millis(100))
+    }
+
+    /// Shows the guard at one look, in a pass of its own, that the first `count` of `modules` are gone; how many it
+    /// lets pass.
+    fn gone(guard: &mut Guard, pass: u64, count: u32, modules: u64) -> usize {
+        guard.looked();
+        (0..count)
+            .filter(|&cmdid| guard.permits(ModuleId::new(1, cmdid), Vanished, Found, pass, modules))
+            .count()
+    }
+
     #[test]
     fn shrink_that_somebody_announced_passes_at_once() {
-        let mut guard = Guard::default();
+        let mut guard = guard();
         assert!(guard.permits(MODULE, Vanished, Told, 1, 1));
         assert!(guard.permits(MODULE, Shrunk, Compared, 1, 1));
         assert!(guard.permits(MODULE, Nodes, Found, 1, 1));
@@ -145,7 +199,7 @@ mod tests {
 
     #[test]
     fn unannounced_shrink_is_held_until_the_next_pass_sees_it_again() {
-        let mut guard = Guard::default();
+        let mut guard = guard();
         assert!(!guard.permits(MODULE, Shrunk, Found, 3, 100));
         assert!(
             !guard.permits(MODULE, Shrunk, Found, 3, 100),
@@ -157,7 +211,7 @@ mod tests {
 
     #[test]
     fn module_that_came_back_is_not_held_and_must_be_seen_twice_again() {
-        let mut guard = Guard::default();
+        let mut guard = guard();
         assert!(!guard.permits(MODULE, Shrunk, Found, 3, 100));
         assert_eq!((guard.unseen(3), guard.unseen(4)), (vec![], vec![MODULE]));
         assert!(
@@ -170,7 +224,7 @@ mod tests {
 
     #[test]
     fn most_modules_gone_at_once_wait_for_people_and_one_announced_passes() {
-        let mut guard = Guard::default();
+        let mut guard = guard();
         for pass in [1, 2, 3] {
             for cmdid in 0..11 {
                 assert!(!guard.permits(ModuleId::new(1, cmdid), Vanished, Found, pass, 20));
@@ -184,27 +238,39 @@ mod tests {
 
     #[test]
     fn most_modules_gone_are_never_released_by_passes() {
-        let mut guard = Guard::default();
-        for pass in 1..5 {
-            let released =
-                (0..11).filter(|&cmdid| guard.permits(ModuleId::new(1, cmdid), Vanished, Found, pass, 11));
-            assert_eq!(released.count(), 0, "pass {pass}");
+        let mut guard = guard();
+        for pass in 1..100 {
+            assert_eq!(gone(&mut guard, pass, 11, 11), 0, "pass {pass}");
         }
     }
 
     #[test]
-    fn nine_modules_of_nine_are_few_enough_to_be_believed() {
-        let mut guard = Guard::default();
-        for (pass, released) in [(1, 0), (2, 9)] {
-            let permitted =
-                (0..9).filter(|&cmdid| guard.permits(ModuleId::new(1, cmdid), Vanished, Found, pass, 9));
-            assert_eq!(permitted.count(), released);
+    fn nine_modules_of_nine_are_few_enough_to_be_believed_when_no_other_has_gone_for_a_second() {
+        let mut guard = guard();
+        let released: Vec<usize> = (1..=11).map(|pass| gone(&mut guard, pass, 9, 9)).collect();
+        assert_eq!(released, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    }
+
+    #[test]
+    fn modules_that_go_one_after_the_other_are_held_until_their_mass_is_seen() {
+        let mut guard = guard();
+        for pass in 1..=24 {
+            assert_eq!(gone(&mut guard, pass, pass as u32, 25), 0, "pass {pass}");
         }
+        assert_eq!(guard.vanished(), 24);
+        assert!(guard.waits_for_people(25));
+    }
+
+    #[test]
+    fn modules_that_never_stop_going_are_held_for_four_seconds_each() {
+        let mut guard = guard();
+        let first = (1..100).find(|&pass| gone(&mut guard, pass, pass as u32, 1_000) > 0);
+        assert_eq!(first, Some(41));
     }
 
     #[test]
     fn comparison_releases_what_vanished_when_all_of_it_is_known() {
-        let mut guard = Guard::default();
+        let mut guard = guard();
         for cmdid in 0..5 {
             assert!(!guard.permits(ModuleId::new(1, cmdid), Vanished, Compared, 2, 100));
         }
