@@ -203,10 +203,14 @@ impl Control {
         counts.control.store_up.set(1);
         counts.control.comparisons.set(self.keeper.comparisons());
         counts.control.index_bytes.set(self.keeper.index_bytes());
-        let (bad, example) = self.keeper.bad_rows();
+        let bad = self.keeper.bad_rows_count();
         if bad != counts.control.bad_rows.get() {
             counts.control.bad_rows.set(bad);
-            tracing::warn!(bad, example, "rows of the store that cannot be served");
+            tracing::warn!(
+                bad,
+                first = %self.keeper.bad_rows(),
+                "rows of the store that cannot be served; `lars route check` lists all"
+            );
         }
         let (held, waiting) = self.keeper.held();
         let told = match (held, waiting) {

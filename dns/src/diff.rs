@@ -15,7 +15,7 @@ pub(crate) struct ModuleRows {
     pub(crate) nodes: Vec<NewNode>,
     /// Ids of rows beyond the bound of nodes, and of those that would not pass a peer's check, by id. None is served.
     pub(crate) skipped: Vec<u64>,
-    /// Ids of the later rows of those with one address.
+    /// Ids of the later rows of those with one address, by id.
     pub(crate) duplicates: Vec<u64>,
 }
 
@@ -61,6 +61,7 @@ pub(crate) fn judge(module: ModuleId, mut rows: Vec<RouteRecord>) -> ModuleRows 
         rows.sort_unstable_by_key(|row| row.node);
     }
     skipped.sort_unstable();
+    duplicates.sort_unstable();
     let node = |row: RouteRecord| NewNode {
         row: row.id,
         addr: row.node,

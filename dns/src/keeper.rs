@@ -1,6 +1,7 @@
 //! Keeps the catalog as the store is: loads it, looks, reads again what the tracker names, sweeps, and holds back
 //! what the guard does not believe. Speaks to a store, but knows no clock, no thread and no peer.
 
+use crate::bad_rows::BadRows;
 use crate::catalog::Catalog;
 use crate::diff::{self, Difference};
 use crate::load::Load;
@@ -10,7 +11,7 @@ use crate::tracker::Tracker;
 use crate::tracker::guard::{Guard, Reason};
 use crate::tracker::sweep::Sweep;
 use lars_store::StoreError;
-use lars_store::routes::{BadRow, EditDone, Observation, RouteStore};
+use lars_store::routes::{EditDone, Observation, RouteStore};
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
 use lars_wire::held::HeldRow;
@@ -31,7 +32,7 @@ const NODES_READ_MAX: usize = 32_768;
 /// What the next look does.
 enum Stage {
     /// Reads everything for the first time.
-    Loading(Loading),
+    Loading(Box<Loading>),
     /// Looks, and reads again what changed.
     Watching,
     /// Reads a slice of the sweep, after a look.
@@ -46,7 +47,7 @@ struct Loading {
     before: Option<Observation>,
     load: Load,
     after: u64,
-    bad: u64,
+    bad: BadRows,
     /// A page failed: those that follow are small, for a database that may be too slow for a large one.
     has_failed: bool,
 }
@@ -73,8 +74,6 @@ pub(crate) struct Keeper {
     comparisons: u64,
     /// The version that an edit of ours made, until the next look shows it.
     edited: Option<u64>,
-    /// A row that cannot be served, for people.
-    bad_example: Option<String>,
     /// Modules that are to be read again, and why.
     unread: BTreeMap<ModuleId, Reason>,
     /// Changes of the catalog that are not pushed yet.
@@ -87,13 +86,12 @@ impl Keeper {
         Self {
             publisher: Publisher::new(catalog),
             tracker: Tracker::default(),
-            sweep: Sweep::new(interval, 0),
+            sweep: Sweep::new(interval, BadRows::default()),
             guard: Guard::new(interval),
-            stage: Stage::Loading(Loading::default()),
+            stage: Stage::Loading(Box::default()),
             interval,
             comparisons: 0,
             edited: None,
-            bad_example: None,
             unread: BTreeMap::new(),
             changes: Vec::new(),
         }
@@ -120,10 +118,16 @@ impl Keeper {
         self.tracker.seen_long_ago(now)
     }
 
-    /// Rows that cannot be served, and one of them for people.
-    pub(crate) fn bad_rows(&self) -> (u64, Option<&str>) {
-        let bad = self.sweep.bad_rows() + self.publisher.rows_skipped() as u64;
-        (bad, self.bad_example.as_deref())
+    /// How many rows cannot be served.
+    pub(crate) fn bad_rows_count(&self) -> u64 {
+        self.sweep.bad_rows().count() + self.publisher.rows_skipped()
+    }
+
+    /// Those rows.
+    pub(crate) fn bad_rows(&self) -> BadRows {
+        let mut bad = self.sweep.bad_rows().clone();
+        bad.add(&self.publisher.skipped_rows());
+        bad
     }
 
     /// Modules whose loss of nodes is held back, and how many of them lost all and wait for people (0 while only the
@@ -220,8 +224,7 @@ impl Keeper {
             loading.load.forget_after(loading.after);
             loading.has_failed = true;
         })?;
-        loading.bad += page.bad.len() as u64;
-        note_bad(&mut self.bad_example, &page.bad);
+        loading.bad.add(&page.bad);
         if let Some(last) = page.last_id {
             loading.after = last;
             return Ok(Looked::Busy);
@@ -231,8 +234,8 @@ impl Keeper {
             load,
             mut bad,
             ..
-        } = std::mem::take(loading);
-        bad += self.publisher.finish(load);
+        } = std::mem::take(&mut **loading);
+        bad.merge(&self.publisher.finish(load));
         self.tracker = Tracker::new(&before.unwrap_or_default());
         self.sweep = Sweep::new(self.interval, bad);
         self.stage = Stage::Watching;
@@ -269,8 +272,8 @@ impl Keeper {
         loop {
             let rows = store.rows_after(after, PAGE_ROWS).await?;
             let Some(last) = rows.last_id else { return Ok(()) };
-            let modules = self.publisher.compare(after, last, &rows);
-            self.reread(store, modules, Reason::Found).await?;
+            let compared = self.publisher.compare(after, last, &rows);
+            self.reread(store, compared.differing, Reason::Found).await?;
             after = last;
         }
     }
@@ -280,24 +283,23 @@ impl Keeper {
         self.guard.looked();
         let slice = self.sweep.next(self.tracker.rows());
         let rows = store.rows_after(slice.after, slice.rows_max).await?;
-        note_bad(&mut self.bad_example, &rows.bad);
-        let modules = self.publisher.compare(slice.after, slice.covers_to(&rows), &rows);
-        self.reread(store, modules, Reason::Found).await?;
+        let compared = self.publisher.compare(slice.after, slice.covers_to(&rows), &rows);
+        self.reread(store, compared.differing, Reason::Found).await?;
         if slice.ends_pass(&rows) {
             let unseen = self.guard.unseen(self.sweep.pass()).into_iter().collect();
             self.reread(store, unseen, Reason::Found).await?;
             // An empty table was read twice now; one that had rows is believed anyway.
             self.publisher.catalog().set_emptiness_explained();
         }
-        self.sweep.advance(&slice, &rows);
+        self.sweep.advance(&slice, &rows, &compared.repeated);
         Ok(Looked::Idle)
     }
 
     async fn compare_page(&mut self, store: &mut impl RouteStore, after: u64) -> Result<Looked, StoreError> {
         let rows = store.rows_after(after, PAGE_ROWS).await?;
         let last = rows.last_id.unwrap_or(u64::MAX);
-        let modules = self.publisher.compare(after, last, &rows);
-        self.reread(store, modules, Reason::Compared).await?;
+        let compared = self.publisher.compare(after, last, &rows);
+        self.reread(store, compared.differing, Reason::Compared).await?;
         if rows.last_id.is_some() {
             self.stage = Stage::Comparing(last);
             return Ok(Looked::Busy);
@@ -359,12 +361,6 @@ impl Keeper {
             let noted = self.unread.entry(module).or_insert(reason);
             *noted = reason.max(*noted);
         }
-    }
-}
-
-fn note_bad(example: &mut Option<String>, bad: &[BadRow]) {
-    if let Some(bad) = bad.first() {
-        *example = Some(format!("row {} of RouteData: {}", bad.id, bad.reason));
     }
 }
 

@@ -7,6 +7,7 @@
 //! thread that owns the store), `core` (connections), and [`Dns`] (all of it, running).
 #![forbid(unsafe_code)]
 
+mod bad_rows;
 mod catalog;
 mod config;
 mod confirmations;

@@ -1,11 +1,12 @@
 //! The first load: rows as they come, 40 bytes each, by bucket; then the catalog, bucket by bucket, each giving back
 //! its rows as it is built. Its own file because a million rows at a start are worth a path without detours.
 
+use crate::bad_rows::BadRows;
 use crate::catalog::{BUCKETS, Bucket, BucketBuilder, NewNode, bucket_of};
 use crate::diff;
 use crate::row_index::RowIndex;
 use hashbrown::{HashMap, HashSet};
-use lars_store::routes::RouteRecord;
+use lars_store::routes::{BadRow, RouteRecord};
 use lars_wire::bounds::NODES_MAX;
 use lars_wire::{ContentHash, ModuleId, NodeAddr, NodeState};
 use std::sync::Arc;
@@ -46,8 +47,8 @@ pub(crate) struct Loaded {
     pub(crate) skipped: HashMap<ModuleId, Vec<u64>>,
     /// The zones in use.
     pub(crate) zones: HashSet<Arc<str>>,
-    /// How many rows say what an older one said before.
-    pub(crate) duplicates: u64,
+    /// Rows that say what an older one said before.
+    pub(crate) repeated: BadRows,
 }
 
 impl Default for Load {
@@ -190,7 +191,11 @@ fn push_module(
         for id in &judged.duplicates {
             loaded.index.remove(*id, module);
         }
-        loaded.duplicates += judged.duplicates.len() as u64;
+        let repeated = rows
+            .iter()
+            .filter(|row| judged.duplicates.binary_search(&row.id).is_ok());
+        let repeated: Vec<BadRow> = repeated.map(|row| BadRow::repeated(&row.record(zones))).collect();
+        loaded.repeated.add(&repeated);
         if !judged.skipped.is_empty() {
             loaded.skipped.insert(module, judged.skipped);
         }
@@ -263,7 +268,7 @@ mod tests {
         let zones: std::collections::BTreeSet<&str> = loaded.zones.iter().map(|zone| &**zone).collect();
         assert_eq!(zones.into_iter().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(
-            (loaded.duplicates, loaded.index.range(0, u64::MAX).count()),
+            (loaded.repeated.count(), loaded.index.range(0, u64::MAX).count()),
             (0, 999)
         );
     }

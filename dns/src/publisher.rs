@@ -1,13 +1,14 @@
 //! The one writer of the catalog: loads it, compares slices of the store with it, and replaces modules, giving what
 //! is to be pushed. Pure: rows go in, changes come out.
 
+use crate::bad_rows::BadRows;
 use crate::catalog::{BucketBuilder, Catalog, CatalogNode, NewNode, VERSION_LOADED, bucket_of};
 use crate::diff::{self, Difference, ModuleRows};
 use crate::load::Load;
 use crate::publication::Change;
 use crate::row_index::RowIndex;
 use hashbrown::{HashMap, HashSet};
-use lars_store::routes::{RouteRecord, Rows};
+use lars_store::routes::{BadRow, RouteRecord, Rows};
 use lars_wire::directory::{RouteHead, delta};
 use lars_wire::{ModuleId, Route, RouteNode, caller::Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,9 +50,20 @@ impl Publisher {
         &self.catalog
     }
 
-    /// Rows that were understood but are not served.
-    pub(crate) fn rows_skipped(&self) -> usize {
-        self.skipped.values().map(Vec::len).sum()
+    /// How many rows were understood but are not served.
+    pub(crate) fn rows_skipped(&self) -> u64 {
+        self.skipped.values().map(Vec::len).sum::<usize>() as u64
+    }
+
+    /// Those rows. What else a peer would refuse no store gives.
+    pub(crate) fn skipped_rows(&self) -> Vec<BadRow> {
+        let of_module = |(module, ids): (&ModuleId, &Vec<u64>)| {
+            let module = *module;
+            ids.clone()
+                .into_iter()
+                .map(move |id| BadRow::beyond_bound(id, module))
+        };
+        self.skipped.iter().flat_map(of_module).collect()
     }
 
     /// What the index of rows takes in memory.
@@ -59,21 +71,21 @@ impl Publisher {
         self.index.bytes()
     }
 
-    /// Puts a first load into the catalog, bucket by bucket; returns how many rows say what others said before. Nothing
+    /// Puts a first load into the catalog, bucket by bucket; returns the rows that say what others said before. Nothing
     /// is pushed: nobody was answered before.
-    pub(crate) fn finish(&mut self, load: Load) -> u64 {
+    pub(crate) fn finish(&mut self, load: Load) -> BadRows {
         let loaded = load.build(self.version, |place, bucket| self.catalog.swap(place, bucket));
         self.index = loaded.index;
         self.skipped = loaded.skipped;
         self.zones = loaded.zones;
         self.catalog.moved_to(self.version);
-        loaded.duplicates
+        loaded.repeated
     }
 
-    /// Modules for which the rows of a slice (ids above `after`, up to and with `last`) do not agree with what is
-    /// known: rows new, gone, moved to another module, or changed.
-    pub(crate) fn compare(&self, after: u64, last: u64, rows: &Rows) -> BTreeSet<ModuleId> {
-        let mut differing = BTreeSet::new();
+    /// What the rows of a slice (ids above `after`, up to and with `last`) tell that is not known: rows new, gone, moved
+    /// to another module, or changed.
+    pub(crate) fn compare(&self, after: u64, last: u64, rows: &Rows) -> Compared {
+        let (mut differing, mut repeated) = (BTreeSet::new(), Vec::new());
         let mut known = self.index.range(after, last).peekable();
         for row in &rows.good {
             while let Some((_, gone)) = known.next_if(|(id, _)| *id < row.id) {
@@ -82,7 +94,11 @@ impl Publisher {
             let before = known.next_if(|(id, _)| *id == row.id).map(|(_, module)| module);
             let agrees = match before {
                 Some(before) => before == row.module && self.holds(row),
-                None => self.has_older_row_of(row),
+                None => {
+                    let is_repeated = self.has_older_row_of(row);
+                    repeated.extend(is_repeated.then(|| BadRow::repeated(row)));
+                    is_repeated
+                }
             };
             if !agrees {
                 differing.extend(before);
@@ -90,7 +106,7 @@ impl Publisher {
             }
         }
         differing.extend(known.map(|(_, gone)| gone));
-        differing
+        Compared { differing, repeated }
     }
 
     /// How a module of the store differs from what is served.
@@ -251,6 +267,15 @@ impl Publisher {
             self.zones_kept = self.zones.len();
         }
     }
+}
+
+/// A slice of the store beside what is known.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    /// Modules for which they do not agree.
+    pub(crate) differing: BTreeSet<ModuleId>,
+    /// Rows that say what older ones outside the slice say.
+    pub(crate) repeated: Vec<BadRow>,
 }
 
 /// A module whose nodes changed.

@@ -51,8 +51,7 @@ impl Judge {
         if self.is_new(record.module, record.node) {
             self.rows.good.push(record);
         } else {
-            let reason = format!("{} stands in module {} already", record.node, record.module);
-            self.put_bad(raw, reason);
+            self.rows.bad.push(BadRow::repeated(&record));
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::error::StoreError;
 use lars_wire::admin::{RouteEdit, RouteRow};
-use lars_wire::bounds::{WEIGHT_MAX, ZONE_BYTES_MAX};
+use lars_wire::bounds::{NODES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
 use lars_wire::{ModuleId, NodeAddr, NodeState};
 use std::sync::Arc;
 
@@ -35,6 +35,35 @@ pub struct BadRow {
     pub module: (i64, i64),
     /// Why, for people.
     pub reason: String,
+}
+
+impl BadRow {
+    /// A row that says what one with a smaller id says.
+    pub fn repeated(row: &RouteRecord) -> Self {
+        let (module, node) = (row.module, row.node);
+        Self::of(
+            row.id,
+            module,
+            format!("{node} stands in module {module} already"),
+        )
+    }
+
+    /// A row of a module that has as many nodes as are served without it.
+    pub fn beyond_bound(id: u64, module: ModuleId) -> Self {
+        Self::of(
+            id,
+            module,
+            format!("module {module} has {NODES_MAX} nodes already, and no more are served"),
+        )
+    }
+
+    fn of(id: u64, module: ModuleId, reason: String) -> Self {
+        Self {
+            id,
+            module: (module.modid.into(), module.cmdid.into()),
+            reason,
+        }
+    }
 }
 
 /// Rows as they were read.

@@ -6,8 +6,9 @@ use super::{print, print_json};
 use crate::outcome::{Code, Failure};
 use clap::Args;
 use lars_store::{AnyStore, BadRow, RouteStore, StoreError};
+use lars_wire::bounds::NODES_MAX;
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Rows read at once.
 const PAGE_ROWS: u32 = 20_000;
@@ -56,18 +57,20 @@ impl RouteCheck {
 async fn check(store: &mut AnyStore) -> Result<(usize, Vec<BadRow>), StoreError> {
     let (mut rows, mut bad, mut after) = (0, Vec::new(), 0);
     // A page knows its own rows only.
-    let mut seen = HashSet::new();
+    let (mut seen, mut nodes) = (HashSet::new(), HashMap::new());
     loop {
         let page = store.rows_after(after, PAGE_ROWS).await?;
         rows += page.good.len() + page.bad.len();
         bad.extend(page.bad);
         for row in page.good {
             if !seen.insert((row.module, row.node)) {
-                bad.push(BadRow {
-                    id: row.id,
-                    module: (row.module.modid.into(), row.module.cmdid.into()),
-                    reason: format!("{} stands in module {} already", row.node, row.module),
-                });
+                bad.push(BadRow::repeated(&row));
+                continue;
+            }
+            let nodes = nodes.entry(row.module).or_insert(0);
+            *nodes += 1;
+            if *nodes > NODES_MAX {
+                bad.push(BadRow::beyond_bound(row.id, row.module));
             }
         }
         let Some(last) = page.last_id else { break };

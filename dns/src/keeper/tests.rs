@@ -330,6 +330,34 @@ fn rows_gone_behind_our_own_edit_are_not_explained_by_it() {
 }
 
 #[test]
+fn rows_that_cannot_be_served_are_counted_and_named_wherever_they_stand() {
+    let mut store = Memory::default();
+    let ids: Vec<u64> = (1..=24_000).map(|last| store.insert(last % 10, last)).collect();
+    // Each says what one far below says, which the same page or slice does not show.
+    for (place, like) in [(20_000, 0), (20_001, 1), (23_999, 2), (23_998, 3)] {
+        let (id, like) = (ids[place], ids[like]);
+        store.rows.insert(id, row(id, like as u32 % 10, like as u32));
+    }
+    let mut keeper = loaded(&mut store);
+    let named = "row 20001 of RouteData: 10.0.0.1:80 stands in module 1.1 already; \
+                 row 20002 of RouteData: 10.0.0.2:80 stands in module 1.2 already; \
+                 row 23999 of RouteData: 10.0.0.4:80 stands in module 1.4 already; and 1 more";
+    assert_eq!(
+        (keeper.bad_rows_count(), keeper.bad_rows().to_string()),
+        (4, named.to_owned())
+    );
+    let passes = keeper.sweep.pass() + 2;
+    while keeper.sweep.pass() < passes {
+        assert_eq!(looks(&mut keeper, &mut store, 1), []);
+        assert_eq!(keeper.bad_rows().to_string(), named);
+    }
+    store.rows.remove(&ids[23_999]);
+    store.rows.remove(&ids[20_000]);
+    looks(&mut keeper, &mut store, 80);
+    assert_eq!(keeper.bad_rows_count(), 2);
+}
+
+#[test]
 fn empty_store_is_believed_when_it_was_read_twice() {
     let mut store = Memory::default();
     let mut keeper = keeper();

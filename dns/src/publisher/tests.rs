@@ -36,7 +36,8 @@ fn loaded(rows: &[RouteRecord]) -> Publisher {
 }
 
 fn differing(publisher: &Publisher, good: &[RouteRecord]) -> Vec<ModuleId> {
-    publisher.compare(0, u64::MAX, &rows(good)).into_iter().collect()
+    let compared = publisher.compare(0, u64::MAX, &rows(good));
+    compared.differing.into_iter().collect()
 }
 
 #[test]
@@ -80,7 +81,10 @@ fn slice_tells_rows_new_gone_moved_and_edited() {
         [new]
     );
     assert!(
-        publisher.compare(1, 2, &rows(&[row(2, A, 2)])).is_empty(),
+        publisher
+            .compare(1, 2, &rows(&[row(2, A, 2)]))
+            .differing
+            .is_empty(),
         "says nothing of other slices"
     );
 }
@@ -179,7 +183,8 @@ fn random_edits_through_slices_end_at_what_the_store_has() {
         let mut after = 0;
         for page in all.chunks(7).chain([&[][..]]) {
             let last = page.last().map_or(u64::MAX, |row| row.id);
-            let modules: Vec<ModuleId> = publisher.compare(after, last, &rows(page)).into_iter().collect();
+            let compared = publisher.compare(after, last, &rows(page));
+            let modules: Vec<ModuleId> = compared.differing.into_iter().collect();
             let rows_of = |modules: &[ModuleId]| {
                 all.iter()
                     .filter(|row| modules.contains(&row.module))

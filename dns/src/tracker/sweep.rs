@@ -1,7 +1,8 @@
 //! The sweep: passes over the store's rows by primary key, a slice at each look, and so finds what nobody announced:
 //! bare deletes and edited rows.
 
-use lars_store::routes::Rows;
+use crate::bad_rows::BadRows;
+use lars_store::routes::{BadRow, Rows};
 use std::time::Duration;
 
 /// A whole pass takes so long, however many rows there are ...
@@ -43,13 +44,13 @@ pub(crate) struct Sweep {
     after: u64,
     pass: u64,
     hurried_until: u64,
-    bad_rows_so_far: u64,
-    bad_rows: u64,
+    bad_rows_so_far: BadRows,
+    bad_rows: BadRows,
 }
 
 impl Sweep {
     /// A sweep at the table's start; a slice is read at every look, each `interval`.
-    pub(crate) fn new(interval: Duration, bad_rows: u64) -> Self {
+    pub(crate) fn new(interval: Duration, bad_rows: BadRows) -> Self {
         let looks = |pass: Duration| (pass.as_millis() / interval.as_millis().max(1)).max(1) as u64;
         Self {
             slices: looks(PASS),
@@ -57,7 +58,7 @@ impl Sweep {
             after: 0,
             pass: 1,
             hurried_until: 0,
-            bad_rows_so_far: 0,
+            bad_rows_so_far: BadRows::default(),
             bad_rows,
         }
     }
@@ -68,8 +69,8 @@ impl Sweep {
     }
 
     /// Rows that the last whole pass could not understand.
-    pub(crate) fn bad_rows(&self) -> u64 {
-        self.bad_rows
+    pub(crate) fn bad_rows(&self) -> &BadRows {
+        &self.bad_rows
     }
 
     /// There is something to find: be quick until a whole pass is done.
@@ -91,9 +92,10 @@ impl Sweep {
         }
     }
 
-    /// `slice` was read and compared.
-    pub(crate) fn advance(&mut self, slice: &Slice, rows: &Rows) {
-        self.bad_rows_so_far += rows.bad.len() as u64;
+    /// `slice` was read and compared, which found rows that say what others say.
+    pub(crate) fn advance(&mut self, slice: &Slice, rows: &Rows, repeated: &[BadRow]) {
+        self.bad_rows_so_far.add(&rows.bad);
+        self.bad_rows_so_far.add(repeated);
         self.after = slice.covers_to(rows);
         if slice.ends_pass(rows) {
             self.bad_rows = std::mem::take(&mut self.bad_rows_so_far);
@@ -143,7 +145,7 @@ mod tests {
             .find(|_| {
                 let slice = sweep.next(table.len() as u64);
                 let rows = read(table, &slice);
-                sweep.advance(&slice, &rows);
+                sweep.advance(&slice, &rows, &[]);
                 slice.ends_pass(&rows)
             })
             .expect("a pass ends")
@@ -152,7 +154,7 @@ mod tests {
     #[test]
     fn pass_takes_forty_looks_over_a_large_table_and_one_over_a_small() {
         for (rows, slices) in [(0, 1), (500, 1), (100_000, 40), (1_000_000, 40)] {
-            let mut sweep = Sweep::new(INTERVAL, 0);
+            let mut sweep = Sweep::new(INTERVAL, BadRows::default());
             assert_eq!(slices_of_a_pass(&mut sweep, &table(rows)), slices, "{rows} rows");
             assert_eq!(sweep.pass(), 2);
         }
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn hurried_sweep_is_quick_until_a_whole_pass_is_done() {
-        let (mut sweep, table) = (Sweep::new(INTERVAL, 0), table(100_000));
+        let (mut sweep, table) = (Sweep::new(INTERVAL, BadRows::default()), table(100_000));
         sweep.hurry();
         assert_eq!(slices_of_a_pass(&mut sweep, &table), 10);
         assert_eq!(
