@@ -285,6 +285,8 @@ impl Control {
         // Before any core can answer or push what was just read.
         let version = self.keeper.version();
         self.parts.counts.control.route_version.set(version);
+        let found = self.keeper.changes_found();
+        self.parts.counts.control.changes_found.set(found);
         if let Some(told) = self.pushed_under.take_if(|told| *told != version) {
             self.outbox.send_all(&Mail::Moved { told });
         }

@@ -72,6 +72,8 @@ pub(crate) struct Keeper {
     stage: Stage,
     interval: Duration,
     comparisons: u64,
+    /// Changes that the sweep came across: nobody had announced them.
+    changes_found: u64,
     /// The version that an edit of ours made, until the next look shows it.
     edited: Option<u64>,
     /// Modules that are to be read again, and why.
@@ -91,6 +93,7 @@ impl Keeper {
             stage: Stage::Loading(Box::default()),
             interval,
             comparisons: 0,
+            changes_found: 0,
             edited: None,
             unread: BTreeMap::new(),
             changes: Vec::new(),
@@ -105,6 +108,11 @@ impl Keeper {
     /// Full comparisons made.
     pub(crate) fn comparisons(&self) -> u64 {
         self.comparisons
+    }
+
+    /// Changes that nobody had announced, found by the sweep.
+    pub(crate) fn changes_found(&self) -> u64 {
+        self.changes_found
     }
 
     /// What is kept beside the catalog to find rows that nobody announced, in bytes.
@@ -182,7 +190,12 @@ impl Keeper {
                 self.compare_page(store, after).await
             }
             Stage::Watching => self.watch(store).await,
-            Stage::Sweeping => self.sweep_slice(store).await,
+            Stage::Sweeping => {
+                let before = self.changes.len();
+                let swept = self.sweep_slice(store).await;
+                self.changes_found += (self.changes.len() - before) as u64;
+                swept
+            }
         };
         if looked.is_err() {
             self.tracker.lost();

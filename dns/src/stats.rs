@@ -39,6 +39,7 @@ pub(crate) struct ControlCounts {
     pub(crate) edits: Count,
     pub(crate) edits_unconfirmed: Count,
     pub(crate) comparisons: Count,
+    pub(crate) changes_found: Count,
     pub(crate) bad_rows: Count,
     pub(crate) modules_held: Count,
     pub(crate) changes_pruned: Count,
@@ -227,6 +228,11 @@ impl DnsStats {
                 control.store_errors.get(),
             ),
             ("changes", "Modules changed", control.changes.get()),
+            (
+                "changes_found",
+                "Of those, changes that nobody announced: found by reading the table over and over",
+                control.changes_found.get(),
+            ),
             ("edits", "Edits stored", control.edits.get()),
             (
                 "edits_unconfirmed",
