@@ -27,6 +27,9 @@ pub enum BenchError {
     /// A service answered something else than was asked for.
     #[error("unexpected answer: {0}")]
     Answer(String),
+    /// The database refused.
+    #[error("MariaDB: {0}")]
+    Database(#[from] mysql_async::Error),
 }
 
 /// Names what was being done when the system refused.

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`arguments`] (how it is called), [`harness`] (what a run holds), [`measure`] (one file for
 //! each table of results), [`load`] and [`echo`] (the processes that ask, and the bare ones that only echo),
-//! [`services`] (the real ones; [`snapshot`]: an agent that knows a million modules), [`child`] (how it starts itself again as any of them), [`results`] (what is printed).
+//! [`services`] (the real ones; [`database`]: the MariaDB behind them; [`snapshot`]: an agent that knows a million
+//! modules), [`child`] (how it starts itself again as any of them), [`results`] (what is printed).
 //! Beside that whole: [`cases`] (single pieces of the data path) and [`instructions`] (which counts theirs).
 //! [`scenarios`] stands by itself: the simulator's scenarios with their gates, in virtual time.
 #![forbid(unsafe_code)]
@@ -11,6 +12,7 @@ pub mod arguments;
 pub mod cases;
 pub mod child;
 pub mod cpu;
+pub mod database;
 pub mod echo;
 pub mod error;
 pub mod exchange;
@@ -20,6 +22,7 @@ pub mod instructions;
 pub mod load;
 pub mod machine;
 pub mod measure;
+pub mod memory;
 pub mod results;
 pub mod role;
 pub mod scenarios;

@@ -43,19 +43,6 @@ pub fn load() -> f64 {
         .unwrap_or(0.0)
 }
 
-/// The memory of a process that is in place.
-///
-/// # Errors
-/// The process is gone.
-pub fn resident_bytes(process: u32) -> Result<f64, BenchError> {
-    let path = format!("/proc/{process}/status");
-    let status = fs::read_to_string(&path).doing(&path)?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.map(|kib| kib * 1024.0)
-        .ok_or_else(|| BenchError::Answer(format!("{path} tells no VmRSS")))
-}
-
 /// What the results were measured on.
 pub fn describe() -> Value {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

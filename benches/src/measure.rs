@@ -6,9 +6,11 @@ mod buffers;
 mod directory;
 mod fanout;
 mod latency;
+mod million;
 mod push;
 mod rates;
 mod record;
+mod record_mariadb;
 mod rest;
 mod start;
 
@@ -43,4 +45,6 @@ pub const TABLES: &[Table] = &[
     board::DRAIN,
     board_size::THOUSAND_NODES,
     board_size::MILLION,
+    record_mariadb::TABLE,
+    million::TABLE,
 ];

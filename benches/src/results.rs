@@ -16,6 +16,8 @@ pub enum Unit {
     Us,
     /// Milliseconds.
     Ms,
+    /// Seconds.
+    S,
     /// In a second; with `per_core_s` in its name, in a second of processor time.
     PerS,
     /// Bytes.
@@ -60,6 +62,7 @@ impl Unit {
             Self::Ns => "ns",
             Self::Us => "us",
             Self::Ms => "ms",
+            Self::S => "s",
             Self::PerS => "per_s",
             Self::Bytes => "bytes",
             Self::Ratio => "ratio",

@@ -29,7 +29,7 @@ pub struct Services {
     pub report: String,
     // Held so that they run, on their store, for as long as this.
     processes: [Child; 2],
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl Services {
@@ -47,34 +47,31 @@ impl Services {
     /// One of them does not start.
     pub fn start_with_dns_on(harness: &Harness, processor: usize) -> Result<Self, BenchError> {
         let folder = tempfile::tempdir_in(harness.folder()).doing("make a folder")?;
-        let store = folder.path().join("lars.sqlite");
-        let section = |name: &str| {
-            format!(
-                "[{name}]\nlisten = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'\ncores = 1\n[store]\nsqlite_path = '{}'\n",
-                store.display()
-            )
-        };
-        let (dns_process, dns) = start_under(
-            &role::with_all_descriptors(),
-            harness,
-            "dns",
-            processor,
-            &section("dns"),
-        )?;
-        let (report_process, report) =
-            start(harness, "report", harness.processors.asking, &section("report"))?;
-        let services = Self {
-            dns,
-            report,
-            processes: [dns_process, report_process],
-            _folder: folder,
-        };
+        let store = format!("sqlite_path = '{}'", folder.path().join("lars.sqlite").display());
+        let mut services = Self::start_on(harness, processor, &store)?;
+        services.folder = Some(folder);
         let mut edits = Vec::new();
         for module in (0..load::MODULES).map(load::module) {
             edits.extend((0..NODES).map(|number| RouteEdit::Put(row(module, number))));
         }
         services.edit(edits)?;
         Ok(services)
+    }
+
+    /// Starts both on a store that is there, with dns on `processor`; `store` is what stands in `[store]`.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub fn start_on(harness: &Harness, processor: usize, store: &str) -> Result<Self, BenchError> {
+        let (dns_process, dns) = start_dns(harness, processor, store)?;
+        let config = section("report", store);
+        let (report_process, report) = start(harness, "report", harness.processors.asking, &config)?;
+        Ok(Self {
+            dns,
+            report,
+            processes: [dns_process, report_process],
+            folder: None,
+        })
     }
 
     /// How dns is asked for routes.
@@ -148,6 +145,21 @@ pub fn row(module: ModuleId, number: u32) -> RouteRow {
 /// The address of node `number`; nobody ever calls it.
 pub fn node(number: u32) -> NodeAddr {
     NodeAddr::from_ipv4_number(0x0a00_0001 + number, 7777)
+}
+
+/// Starts dns alone; gives its process and where it listens, which it does before it has loaded anything.
+///
+/// # Errors
+/// It does not start.
+pub fn start_dns(harness: &Harness, processor: usize, store: &str) -> Result<(Child, String), BenchError> {
+    let words = role::with_all_descriptors();
+    start_under(&words, harness, "dns", processor, &section("dns", store))
+}
+
+fn section(service: &str, store: &str) -> String {
+    format!(
+        "[{service}]\nlisten = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'\ncores = 1\n[store]\n{store}\n"
+    )
 }
 
 fn start(

@@ -7,7 +7,7 @@ use super::place::Stream;
 use super::{Target, module};
 use crate::error::{BenchError, Doing};
 use crate::greeting::{ANSWER_WITHIN, hello, receive, send};
-use crate::machine::resident_bytes;
+use crate::memory::resident_bytes;
 use crate::services::{node, row};
 use lars_wire::admin::{EditRoutes, Edited, RouteEdit};
 use lars_wire::directory::{KnownModule, PushAck, RouteDelta, RoutePage, Subscribe};

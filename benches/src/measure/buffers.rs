@@ -52,7 +52,7 @@ fn on_one_core(processors: Processors) -> Result<f64, BenchError> {
     let work = move || {
         machine::pin(processors.serving);
         let pool = BufferPool::new(&BufferPoolConfig::default()).doing("map buffers")?;
-        Ok(batches(|| {
+        Ok::<_, BenchError>(batches(|| {
             let buffer = pool.check_out(black_box(BYTES));
             // By reference: handing it over by value would measure the copy.
             black_box(&buffer);

@@ -10,7 +10,7 @@ use crate::services::{Services, node};
 use lars_wire::bounds::TALLIES_MAX;
 use lars_wire::record::{Tally, TallyAck, TallyBatch, Window};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tallies a second into the embedded store.
 pub(super) const TABLE: Table = Table {
@@ -25,47 +25,67 @@ const AGENTS: u8 = 8;
 /// One agent's link to report.
 struct Sender {
     stream: TcpStream,
-    batch: TallyBatch,
+    batches: Vec<TallyBatch>,
+    sequence: u64,
 }
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let services = Services::start(harness)?;
-    let mut senders = Vec::new();
-    for number in 0..AGENTS {
-        senders.push(Sender::connect(&services.report, number)?);
-    }
+    let mut senders = Senders::connect(&services.report, 1)?;
     let mut rates = Vec::new();
     for _ in 0..harness.rounds(3) {
-        for sender in &mut senders {
+        rates.push(senders.rate(harness.slice() * 2)?);
+    }
+    harness.push("report.rows.sqlite", Unit::PerS, rates, None)
+}
+
+/// [`AGENTS`] links to one report.
+pub(super) struct Senders(Vec<Sender>);
+
+impl Senders {
+    /// Connects; each agent sends so many batches round and round, no two of which name the same node.
+    pub(super) fn connect(report: &str, batches: u32) -> Result<Self, BenchError> {
+        let senders = (0..AGENTS).map(|number| Sender::connect(report, number, batches));
+        senders.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Every batch that is sent.
+    pub(super) fn batches(&self) -> Vec<TallyBatch> {
+        self.0.iter().flat_map(|sender| sender.batches.clone()).collect()
+    }
+
+    /// Tallies acknowledged a second.
+    pub(super) fn rate(&mut self, time: Duration) -> Result<f64, BenchError> {
+        for sender in &mut self.0 {
             sender.send()?;
         }
         let (started, mut stored) = (Instant::now(), 0);
-        while started.elapsed() < harness.slice() * 2 {
-            for sender in &mut senders {
+        while started.elapsed() < time {
+            for sender in &mut self.0 {
                 sender.acknowledged()?;
                 stored += TALLIES_MAX;
                 sender.send()?;
             }
         }
-        rates.push(stored as f64 / started.elapsed().as_secs_f64());
-        for sender in &mut senders {
+        let rate = stored as f64 / started.elapsed().as_secs_f64();
+        for sender in &mut self.0 {
             sender.acknowledged()?;
         }
+        Ok(rate)
     }
-    harness.push("report.rows.sqlite", Unit::PerS, rates, None)
 }
 
 impl Sender {
-    fn connect(report: &str, number: u8) -> Result<Self, BenchError> {
+    fn connect(report: &str, number: u8, batches: u32) -> Result<Self, BenchError> {
         let mut stream = TcpStream::connect(report).doing("connect to report")?;
         stream
             .set_read_timeout(Some(ANSWER_WITHIN))
             .doing("set a time-out")?;
         stream.set_nodelay(true).doing("set TCP_NODELAY")?;
         greet(&mut stream)?;
-        let tally = |place: usize| Tally {
-            module: load::module(place as u32),
-            node: node(place as u32),
+        let tally = |place: u32| Tally {
+            module: load::module(place),
+            node: node(place),
             ok: 90,
             failed: 10,
             latency_sum_us: 90_000,
@@ -79,29 +99,42 @@ impl Sender {
         };
         let mut incarnation = [number; 16];
         incarnation[..4].copy_from_slice(&std::process::id().to_le_bytes());
-        let batch = TallyBatch {
+        let batch = |first: u32| TallyBatch {
             incarnation,
             sequence: 0,
             caller: 0x0a01_0000 + u32::from(number),
             age_ms: 0,
-            tallies: (0..TALLIES_MAX).map(tally).collect(),
+            tallies: (first..first + TALLIES_MAX as u32).map(tally).collect(),
         };
-        Ok(Self { stream, batch })
+        // With a batch each all agents name the same nodes; with more, each names its own.
+        let own = if batches == 1 {
+            0
+        } else {
+            u32::from(number) * batches
+        };
+        let firsts = (own..own + batches).map(|place| place * TALLIES_MAX as u32);
+        Ok(Self {
+            stream,
+            batches: firsts.map(batch).collect(),
+            sequence: 0,
+        })
     }
 
     fn send(&mut self) -> Result<(), BenchError> {
-        self.batch.sequence += 1;
-        send(&mut self.stream, &self.batch)
+        self.sequence += 1;
+        let place = self.sequence as usize % self.batches.len();
+        self.batches[place].sequence = self.sequence;
+        send(&mut self.stream, &self.batches[place])
     }
 
     fn acknowledged(&mut self) -> Result<(), BenchError> {
         let ack: TallyAck = receive(&mut self.stream)?;
-        if (ack.incarnation, ack.sequence) == (self.batch.incarnation, self.batch.sequence) {
+        if (ack.incarnation, ack.sequence) == (self.batches[0].incarnation, self.sequence) {
             Ok(())
         } else {
             Err(BenchError::Answer(format!(
                 "batch {} is acknowledged as {}",
-                self.batch.sequence, ack.sequence
+                self.sequence, ack.sequence
             )))
         }
     }

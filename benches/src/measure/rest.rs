@@ -6,7 +6,7 @@ use crate::echo::Io;
 use crate::error::BenchError;
 use crate::greeting::{greet, register};
 use crate::harness::Harness;
-use crate::machine::resident_bytes;
+use crate::memory::resident_bytes;
 use crate::results::Unit;
 use crate::services::{NODES, Services, row};
 use lars_client::admin::RouteEdit;
