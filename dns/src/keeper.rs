@@ -21,8 +21,6 @@ use std::time::{Duration, Instant};
 
 /// Rows of one page when everything is compared: some 20 ms, after which others have their turn.
 const PAGE_ROWS: u32 = 20_000;
-/// Rows of one page of the first load, for which nobody waits: at a page's end the database stands still.
-const LOAD_ROWS: u32 = 250_000;
 /// Modules read again at once, many enough that a database without an index by module is passed over a few times at
 /// most ...
 const MODULES_READ_MAX: usize = 4_096;
@@ -48,7 +46,7 @@ struct Loading {
     load: Load,
     after: u64,
     bad: BadRows,
-    /// A page failed: those that follow are small, for a database that may be too slow for a large one.
+    /// To read everything at once has failed: it is read by small pages, for a database that may be too slow for more.
     has_failed: bool,
 }
 
@@ -228,17 +226,19 @@ impl Keeper {
         if loading.before.is_none() {
             loading.before = Some(store.observe(0).await?);
         }
-        let rows_max = if loading.has_failed { PAGE_ROWS } else { LOAD_ROWS };
         let load = &mut loading.load;
-        let page = store
-            .each_after(loading.after, rows_max, &mut |row| load.take(row))
-            .await;
+        let mut take = |row| load.take(row);
+        let page = if loading.has_failed {
+            store.each_after(loading.after, PAGE_ROWS, &mut take).await
+        } else {
+            store.each(&mut take).await
+        };
         let page = page.inspect_err(|_| {
             loading.load.forget_after(loading.after);
             loading.has_failed = true;
         })?;
         loading.bad.add(&page.bad);
-        if let Some(last) = page.last_id {
+        if let Some(last) = page.last_id.filter(|_| loading.has_failed) {
             loading.after = last;
             return Ok(Looked::Busy);
         }

@@ -65,7 +65,7 @@ impl Default for Load {
 }
 
 impl Load {
-    /// Takes a row; they come by id.
+    /// Takes a row. Costs least where they come by id.
     pub(crate) fn take(&mut self, record: RouteRecord) {
         self.index.put(record.id, record.module);
         let draining = if record.state == NodeState::Draining {

@@ -147,6 +147,13 @@ impl RouteStore for AnyStore {
         }
     }
 
+    async fn each(&mut self, take: &mut impl FnMut(RouteRecord)) -> Result<PageRead, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.each(take).await,
+            Self::Mysql(store) => store.each(take).await,
+        }
+    }
+
     async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
         match self {
             Self::Sqlite(store) => store.edit(edits).await,

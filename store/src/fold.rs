@@ -18,7 +18,7 @@ impl Fold {
     }
 
     /// Rows to be added to what history has, in order of (minute, module, node).
-    pub(crate) fn history(&mut self) -> impl Iterator<Item = &HistoryRow> {
+    pub(crate) fn history(&mut self) -> &[HistoryRow] {
         self.history.sort_by_key(|row| (row.minute, row.module, row.node));
         self.history.dedup_by(|next, sum| {
             let is_same = (next.minute, next.module, next.node) == (sum.minute, sum.module, sum.node);
@@ -27,11 +27,11 @@ impl Fold {
             }
             is_same
         });
-        self.history.iter()
+        &self.history
     }
 
     /// Windows to be written over older or equal ones, in order of (module, node, caller).
-    pub(crate) fn status(&mut self) -> impl Iterator<Item = &CallStatus> {
+    pub(crate) fn status(&mut self) -> &[CallStatus] {
         // Stable: of two with one time stamp the later is kept.
         self.status.sort_by_key(|row| (row.module, row.node, row.caller));
         self.status.dedup_by(|next, newest| {
@@ -42,7 +42,7 @@ impl Fold {
             }
             is_same
         });
-        self.status.iter()
+        &self.status
     }
 }
 
@@ -131,6 +131,7 @@ mod tests {
         let mut fold = fold(&[record(1, 5, 3, 20), record(1, 5, 4, 19), record(1, 6, 1, 18)]);
         let history: Vec<_> = fold
             .history()
+            .iter()
             .map(|row| {
                 (
                     row.minute,
@@ -142,14 +143,18 @@ mod tests {
             })
             .collect();
         assert_eq!(history, [(5, 7, 2, 70, 4), (6, 1, 1, 10, 1)]);
-        let status: Vec<_> = fold.status().map(|row| (row.succ, row.ts, row.caller)).collect();
+        let status: Vec<_> = fold
+            .status()
+            .iter()
+            .map(|row| (row.succ, row.ts, row.caller))
+            .collect();
         assert_eq!(status, [(3, 20, 7)]);
     }
 
     #[test]
     fn later_of_two_windows_with_one_ts_is_kept() {
         let mut fold = fold(&[record(1, 5, 3, 20), record(1, 5, 4, 20)]);
-        assert_eq!(fold.status().map(|row| row.succ).collect::<Vec<_>>(), [4]);
+        assert_eq!(fold.status().iter().map(|row| row.succ).collect::<Vec<_>>(), [4]);
     }
 
     #[test]
@@ -160,9 +165,9 @@ mod tests {
             record(9, 5, 1, 1),
             record(1, 6, 1, 1),
         ]);
-        let history: Vec<_> = fold.history().map(|row| (row.minute, row.node)).collect();
+        let history: Vec<_> = fold.history().iter().map(|row| (row.minute, row.node)).collect();
         assert!(history.is_sorted() && history.len() == 4, "{history:?}");
-        let nodes: Vec<_> = fold.status().map(|row| row.node).collect();
+        let nodes: Vec<_> = fold.status().iter().map(|row| row.node).collect();
         assert!(nodes.is_sorted() && nodes.len() == 3, "{nodes:?}");
     }
 
@@ -183,7 +188,11 @@ mod tests {
             caller: 7,
             records: vec![closed],
         });
-        let status: Vec<_> = fold.status().map(|row| (row.succ, row.overloaded)).collect();
+        let status: Vec<_> = fold
+            .status()
+            .iter()
+            .map(|row| (row.succ, row.overloaded))
+            .collect();
         assert_eq!(status, [(0, true)]);
     }
 
@@ -197,10 +206,7 @@ mod tests {
             ..record(1, 5, 3, 20)
         };
         let mut only_window = fold(&[silent]);
-        assert_eq!(
-            (only_window.history().count(), only_window.status().count()),
-            (0, 1)
-        );
+        assert_eq!((only_window.history().len(), only_window.status().len()), (0, 1));
         let closed = CallRecord {
             window: Window {
                 succ: 0,
@@ -210,9 +216,6 @@ mod tests {
             ..record(1, 5, 3, 20)
         };
         let mut only_counts = fold(&[closed]);
-        assert_eq!(
-            (only_counts.history().count(), only_counts.status().count()),
-            (1, 0)
-        );
+        assert_eq!((only_counts.history().len(), only_counts.status().len()), (1, 0));
     }
 }

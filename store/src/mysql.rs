@@ -13,7 +13,9 @@ pub mod migrate;
 mod names;
 mod routes;
 mod tls;
+mod upsert;
 pub mod url;
+mod whole;
 
 use crate::error::StoreError;
 use access::Access;
@@ -48,7 +50,7 @@ struct Connection {
     layout: Layout,
     opened: Instant,
     /// Statements for many rows, prepared.
-    many_rows: Vec<calls::ManyRows>,
+    many_rows: Vec<upsert::ManyRows>,
 }
 
 impl MysqlStore {

@@ -9,6 +9,9 @@ use lars_wire::bounds::{NODES_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
 use lars_wire::{ModuleId, NodeAddr, NodeState};
 use std::sync::Arc;
 
+/// Rows of a page where everything is read: at its end the store stands still.
+const PAGE_ROWS: u32 = 250_000;
+
 /// One row of `RouteData` that can be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRecord {
@@ -143,6 +146,26 @@ pub trait RouteStore {
         rows_max: u32,
         take: &mut impl FnMut(RouteRecord),
     ) -> impl Future<Output = Result<PageRead, StoreError>>;
+
+    /// Every row that can be served is given to `take`, in no order, and those that cannot are told at the end: the way to
+    /// read everything where nobody waits for anything else. Rows are not compared with one another; where it fails, some
+    /// may have been given.
+    fn each(
+        &mut self,
+        take: &mut impl FnMut(RouteRecord),
+    ) -> impl Future<Output = Result<PageRead, StoreError>> {
+        async {
+            let (mut all, mut after) = (PageRead::default(), 0);
+            loop {
+                let page = self.each_after(after, PAGE_ROWS, take).await?;
+                all.bad.extend(page.bad);
+                match page.last_id {
+                    Some(id) => (after, all.last_id) = (id, Some(id)),
+                    None => return Ok(all),
+                }
+            }
+        }
+    }
 
     /// Applies all edits or none, writes a change row for each module that did change, and moves the version on:
     /// `greatest(version + 1, unix seconds)`, in one transaction that locks the version row first. Where nothing did

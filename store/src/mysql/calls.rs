@@ -7,12 +7,9 @@ use crate::error::StoreError;
 use crate::fold::Fold;
 use lars_wire::{ModuleId, NodeAddr};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Row, Statement, Value};
+use mysql_async::{Row, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows of one statement: beyond this a statement gets no cheaper a row. Fewer rows are written in statements of the
-/// next smaller sizes, so that a handful of prepared statements serves every number.
-const ROWS_A_STATEMENT: [usize; 4] = [1_000, 100, 10, 1];
 /// Incarnations of one statement that reads acknowledgements.
 const ACKS_A_STATEMENT: usize = 256;
 /// Largest number of a signed column of 64 bits.
@@ -153,7 +150,7 @@ async fn acknowledge(
         }
     };
     let stored = batches.iter().map(judge).collect();
-    let values = moved.iter().flat_map(|(incarnation, sequence)| {
+    let values = moved.iter().map(|(incarnation, sequence)| {
         [
             Value::from(&incarnation[..]),
             Value::from(*sequence),
@@ -162,72 +159,13 @@ async fn acknowledge(
     });
     let tail = "ON DUPLICATE KEY UPDATE seq = VALUES(seq), stored_ts = VALUES(stored_ts)";
     let head = "INSERT INTO lars_ack (incarnation, seq, stored_ts)";
-    write_rows(db, head, tail, 3, values.collect()).await?;
+    db.write_rows(head, tail, values).await?;
     Ok(stored)
-}
-
-/// One statement for many rows: `head VALUES (?, ..), (?, ..) tail`, in as few statements as the sizes allow. `values`
-/// has those of all rows, one behind the other.
-async fn write_rows(
-    db: &mut Connection,
-    head: &str,
-    tail: &str,
-    columns: usize,
-    values: Vec<Value>,
-) -> Result<(), CallError> {
-    let mut values = values.into_iter();
-    while values.len() > 0 {
-        let rows = values.len() / columns;
-        let size = ROWS_A_STATEMENT
-            .into_iter()
-            .find(|size| *size <= rows)
-            .unwrap_or(1);
-        let some: Vec<Value> = values.by_ref().take(size * columns).collect();
-        let statement = db.statement(head, tail, columns, size).await?;
-        db.conn.exec_drop(statement, some).await?;
-    }
-    Ok(())
-}
-
-impl Connection {
-    /// The prepared statement for so many rows. Kept here, since the driver's own cache is asked with the whole text,
-    /// which for a thousand rows has tens of thousands of letters.
-    async fn statement(
-        &mut self,
-        head: &str,
-        tail: &str,
-        columns: usize,
-        size: usize,
-    ) -> Result<Statement, CallError> {
-        let known = self
-            .many_rows
-            .iter()
-            .find(|known| known.size == size && known.head == head);
-        if let Some(known) = known {
-            return Ok(known.statement.clone());
-        }
-        let row = format!("({})", vec!["?"; columns].join(", "));
-        let text = format!("{head} VALUES {} {tail}", vec![row.as_str(); size].join(", "));
-        let statement = self.conn.prep(text).await?;
-        self.many_rows.push(ManyRows {
-            head: head.to_owned(),
-            size,
-            statement: statement.clone(),
-        });
-        Ok(statement)
-    }
-}
-
-/// A prepared statement that writes many rows.
-pub(super) struct ManyRows {
-    head: String,
-    size: usize,
-    statement: Statement,
 }
 
 async fn write_history(db: &mut Connection, fold: &mut Fold) -> Result<(), CallError> {
     let sum = |number: u64| Value::from(number.min(SUM_MAX));
-    let values = fold.history().flat_map(|row| {
+    let values = fold.history().iter().map(|row| {
         [
             Value::from(row.minute),
             Value::from(row.module.modid),
@@ -242,7 +180,6 @@ async fn write_history(db: &mut Connection, fold: &mut Fold) -> Result<(), CallE
             Value::from(row.latency_max_us),
         ]
     });
-    let values: Vec<Value> = values.collect();
     // A sum beyond 63 bits stays at the largest number: what is left of the room is added at most.
     let add = |column: &str| format!("{column} = {column} + LEAST(VALUES({column}), {SUM_MAX} - {column})");
     let sums = ["ok", "failed", "timed_out", "cancelled", "latency_sum_us"]
@@ -253,49 +190,41 @@ async fn write_history(db: &mut Connection, fold: &mut Fold) -> Result<(), CallE
     let tail = format!(
         "ON DUPLICATE KEY UPDATE {sums}, latency_max_us = GREATEST(latency_max_us, VALUES(latency_max_us))"
     );
-    write_rows(db, head, &tail, 11, values).await
+    db.write_rows(head, &tail, values).await
 }
 
 async fn write_status(db: &mut Connection, fold: &mut Fold) -> Result<(), CallError> {
     let kind = db.layout.status;
-    let (mut values4, mut values6) = (Vec::new(), Vec::new());
-    for row in fold.status() {
-        let overloaded = Value::from(if row.overloaded { "1" } else { "0" });
-        let ModuleId { modid, cmdid } = row.module;
-        let Some(ip) = row.node.ipv4_number() else {
-            values6.extend([
-                Value::from(modid),
-                Value::from(cmdid),
-                Value::from(&row.node.octets()[..]),
-                Value::from(row.node.port()),
-                Value::from(row.caller),
-                Value::from(row.succ.min(u64::from(u32::MAX))),
-                Value::from(row.err.min(u64::from(u32::MAX))),
-                Value::from(row.ts.min(SUM_MAX)),
-                overloaded,
-            ]);
-            continue;
-        };
-        let (Some(modid), Some(cmdid), Some(port)) = (
-            kind.modid.exact(u64::from(modid)),
-            kind.cmdid.exact(u64::from(cmdid)),
-            kind.port.exact(u64::from(row.node.port())),
-        ) else {
-            // An old table has no room for this key: the rest must not wait for it.
-            continue;
-        };
-        values4.extend([
-            modid,
-            cmdid,
+    let rows = fold.status();
+    // An old table may have no room for a key: the rest must not wait for it.
+    let values4 = rows.iter().filter_map(|row| {
+        let (ip, ModuleId { modid, cmdid }) = (row.node.ipv4_number()?, row.module);
+        Some([
+            kind.modid.exact(u64::from(modid))?,
+            kind.cmdid.exact(u64::from(cmdid))?,
             kind.ip.address(ip),
-            port,
+            kind.port.exact(u64::from(row.node.port()))?,
             kind.caller.address(row.caller),
             kind.succ.at_most(row.succ),
             kind.err.at_most(row.err),
             kind.ts.at_most(row.ts),
-            overloaded,
-        ]);
-    }
+            overloaded(row),
+        ])
+    });
+    let values6 = rows.iter().filter(|row| row.node.ipv4_number().is_none());
+    let values6 = values6.map(|row| {
+        [
+            Value::from(row.module.modid),
+            Value::from(row.module.cmdid),
+            Value::from(&row.node.octets()[..]),
+            Value::from(row.node.port()),
+            Value::from(row.caller),
+            Value::from(row.succ.min(u64::from(u32::MAX))),
+            Value::from(row.err.min(u64::from(u32::MAX))),
+            Value::from(row.ts.min(SUM_MAX)),
+            overloaded(row),
+        ]
+    });
     // The ts comes last: the assignments are made in order, and the others compare with the ts before.
     let newer = |column: &str| format!("{column} = IF(VALUES(ts) >= ts, VALUES({column}), {column})");
     let tail = format!(
@@ -305,11 +234,15 @@ async fn write_status(db: &mut Connection, fold: &mut Fold) -> Result<(), CallEr
     let head = |table: &str| {
         format!("INSERT INTO {table} (modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload)")
     };
-    write_rows(db, &head("ServerCallStatus"), &tail, 9, values4).await?;
+    db.write_rows(&head("ServerCallStatus"), &tail, values4).await?;
     if db.layout.has_history() {
-        write_rows(db, &head("lars_call_status6"), &tail, 9, values6).await?;
+        db.write_rows(&head("lars_call_status6"), &tail, values6).await?;
     }
     Ok(())
+}
+
+fn overloaded(row: &CallStatus) -> Value {
+    Value::from(if row.overloaded { "1" } else { "0" })
 }
 
 async fn read_status(

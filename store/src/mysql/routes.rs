@@ -74,7 +74,10 @@ impl RouteStore for MysqlStore {
 
     async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
         self.call("reading routes", async |db| {
-            let statement = page_statement(db);
+            let statement = format!(
+                "SELECT {} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?",
+                row_columns(db)
+            );
             let judge = db
                 .conn
                 .exec_fold(statement, (after, rows_max), Judge::new(), take)
@@ -90,18 +93,11 @@ impl RouteStore for MysqlStore {
         rows_max: u32,
         take: &mut impl FnMut(RouteRecord),
     ) -> Result<PageRead, StoreError> {
-        self.call("reading routes", async |db| {
-            let statement = page_statement(db);
-            let mut judge = Judge::new();
-            let mut page = db.conn.exec_iter(statement, (after, rows_max)).await?;
-            while let Some(row) = page.next().await.map_err(|error| not_again(error.into()))? {
-                if let Some(record) = judge.judge(&raw(&row)) {
-                    take(record);
-                }
-            }
-            Ok(judge.into_page())
-        })
-        .await
+        self.read_page(after, u64::MAX, rows_max, take).await
+    }
+
+    async fn each(&mut self, take: &mut impl FnMut(RouteRecord)) -> Result<PageRead, StoreError> {
+        self.read_all(take).await
     }
 
     async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
@@ -250,7 +246,7 @@ fn condition(db: &Connection, modules: usize) -> String {
 
 /// The columns of a row in the order in which [`take`] reads them; what an unmigrated database lacks stands there as
 /// its default.
-fn row_columns(db: &Connection) -> &'static str {
+pub(super) fn row_columns(db: &Connection) -> &'static str {
     if db.layout.has_node_columns() {
         "id, modid, cmdid, serverip, serverport, weight, zone, state, serverip6"
     } else {
@@ -258,15 +254,8 @@ fn row_columns(db: &Connection) -> &'static str {
     }
 }
 
-fn page_statement(db: &Connection) -> String {
-    format!(
-        "SELECT {} FROM RouteData WHERE id > ? ORDER BY id LIMIT ?",
-        row_columns(db)
-    )
-}
-
 /// Rows that were given away cannot be taken back, so the same call may not give them again.
-fn not_again(error: CallError) -> CallError {
+pub(super) fn not_again(error: CallError) -> CallError {
     match error {
         CallError::Again(text) => CallError::Away(text),
         other => other,
@@ -279,7 +268,7 @@ fn take(mut judge: Judge, row: Row) -> Judge {
     judge
 }
 
-fn raw(row: &Row) -> RawRow<'_> {
+pub(super) fn raw(row: &Row) -> RawRow<'_> {
     RawRow {
         id: integer(row.as_ref(0))
             .and_then(|id| u64::try_from(id).ok())

@@ -116,6 +116,28 @@ pub(crate) async fn batches_of_one_call_are_judged_in_order<P: Place>(place: P) 
     assert_eq!(store.store(&[]).await.expect("store"), []);
 }
 
+pub(crate) async fn many_rows_of_one_call_are_all_stored<P: Place>(place: P) {
+    // More than two of the largest statements, and what is left is no power of two.
+    let node = |number: u32| NodeAddr::from_ipv4_number(0x0a00_0000 + number, 80);
+    let (mut store, mut sum) = (place.open().await, 0);
+    for (sequence, rows) in [(1, 2_048), (2, 3_005), (3, 1)] {
+        let records = (0..rows).map(|number| CallRecord {
+            ok: u64::from(number) + 1,
+            ..record(M1, node(number))
+        });
+        let records: Vec<CallRecord> = records.collect();
+        sum += records.iter().map(|record| record.ok).sum::<u64>();
+        store
+            .store(&[batch(1, sequence, records)])
+            .await
+            .expect("they are stored");
+        assert_eq!(ok_sum(&mut store).await, sum);
+    }
+    let status = store.call_status(None).await.expect("status");
+    let nodes: Vec<NodeAddr> = status.iter().map(|row| row.node).collect();
+    assert_eq!(nodes, (0..3_005).map(node).collect::<Vec<_>>());
+}
+
 pub(crate) async fn gap_is_refused_and_changes_nothing<P: Place>(place: P) {
     let mut store = place.open().await;
     store

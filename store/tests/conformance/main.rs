@@ -51,6 +51,7 @@ macro_rules! all_sentences {
                 pages_read_every_row_once_good_or_bad,
                 rows_of_reads_the_asked_modules_whole,
                 rows_that_cannot_be_served_say_why,
+                every_row_is_given_once_however_far_ids_lie_apart,
                 change_rows_are_pruned_after_an_hour;
             edits:
                 put_adds_changes_and_finds_the_same,
@@ -66,6 +67,7 @@ macro_rules! all_sentences {
             calls:
                 batch_is_stored_once_however_often_it_is_sent,
                 batches_of_one_call_are_judged_in_order,
+                many_rows_of_one_call_are_all_stored,
                 gap_is_refused_and_changes_nothing,
                 incarnation_never_seen_starts_anywhere,
                 history_sums_what_callers_reported,

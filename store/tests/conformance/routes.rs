@@ -261,6 +261,49 @@ pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
     );
 }
 
+pub(crate) async fn every_row_is_given_once_however_far_ids_lie_apart<P: Place>(place: P) {
+    let values = |ids: &[u64]| {
+        let row = |id: &u64| format!("({id}, {}, 1, {}, {})", id % 7, 0x0a00_0000 + id, 1 + id % 100);
+        ids.iter().map(row).collect::<Vec<_>>().join(", ")
+    };
+    for ids in [
+        vec![],
+        vec![7],
+        vec![7, 100_007],
+        (0..3_000).map(|row| 7 + row * 37).collect(),
+    ] {
+        place.foreign("DELETE FROM RouteData").await;
+        if !ids.is_empty() {
+            let sql = format!(
+                "INSERT INTO RouteData (id, modid, cmdid, serverip, serverport) VALUES {}",
+                values(&ids)
+            );
+            place.foreign(&sql).await;
+        }
+        // One that cannot be served in each half.
+        let bad: Vec<u64> = [ids.len() / 4, ids.len() * 3 / 4]
+            .iter()
+            .filter_map(|row| ids.get(*row).copied())
+            .collect();
+        for id in &bad {
+            place
+                .foreign(&format!("UPDATE RouteData SET serverport = 0 WHERE id = {id}"))
+                .await;
+        }
+        let mut given = Vec::new();
+        let mut store = place.open().await;
+        let read = store.each(&mut |row| given.push(row.id)).await.expect("all rows");
+        given.sort_unstable();
+        let good: Vec<u64> = ids.iter().copied().filter(|id| !bad.contains(id)).collect();
+        assert_eq!(given, good);
+        let told: BTreeSet<u64> = read.bad.iter().map(|row| row.id).collect();
+        assert_eq!(
+            (told, read.last_id),
+            (bad.into_iter().collect(), ids.last().copied())
+        );
+    }
+}
+
 pub(crate) async fn change_rows_are_pruned_after_an_hour<P: Place>(place: P) {
     let now = unix_now_s();
     for (module, version) in [
