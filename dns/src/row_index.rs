@@ -23,7 +23,11 @@ impl RowIndex {
     /// Row `id` belongs to `module` from now on; gives the module that it belonged to before.
     pub(crate) fn put(&mut self, id: u64, module: ModuleId) -> Option<ModuleId> {
         let (key, offset) = split(id);
-        let chunk = self.chunks.entry(key).or_default();
+        let chunk = match self.chunks.last_entry() {
+            // Where rows are loaded: without a search.
+            Some(last) if *last.key() == key => last.into_mut(),
+            _ => self.chunks.entry(key).or_default(),
+        };
         // Rows are mostly loaded and added in order of id.
         if chunk.offsets.last().is_none_or(|last| *last < offset) {
             chunk.offsets.push(offset);
