@@ -17,9 +17,9 @@ fn wait<T>(work: impl Future<Output = Result<T, String>>) -> T {
     runtime.block_on(work).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A migrated database on a server that may be killed.
-fn database() -> (MariaDb, StoreConfig, String) {
-    let server = MariaDb::start_own().unwrap_or_else(|error| panic!("{error}"));
+/// A migrated database on a server of its own, which may be killed, or on any.
+fn database(start: fn() -> Result<MariaDb, String>) -> (MariaDb, StoreConfig, String) {
+    let server = start().unwrap_or_else(|error| panic!("{error}"));
     let url = wait(async {
         let url = server.database().await?;
         migrate(&url, false).await.map_err(|error| error.to_string())?;
@@ -42,7 +42,7 @@ fn ok_sum(config: &StoreConfig) -> u64 {
 
 #[test]
 fn calls_are_counted_once_while_database_and_report_are_ended_in_turn() {
-    let (server, config, _) = database();
+    let (server, config, _) = database(MariaDb::start_own);
     let mut report = Report::start(&Place::config(), &config).expect("report starts");
     let mut delivered = 0;
     for turn in 0..6_u32 {
@@ -72,7 +72,7 @@ fn calls_are_counted_once_while_database_and_report_are_ended_in_turn() {
 
 #[test]
 fn database_that_is_away_holds_acknowledgements_back_and_loses_nothing() {
-    let (server, config, _) = database();
+    let (server, config, _) = database(MariaDb::start_own);
     let report = Report::start(&Place::config(), &config).expect("report starts");
     let mut peer = Peer::welcomed(&report);
     assert_eq!(peer.deliver(&batch(1, 1, vec![tally(node(1))])), 1);
@@ -87,7 +87,7 @@ fn database_that_is_away_holds_acknowledgements_back_and_loses_nothing() {
 
 #[test]
 fn stop_ends_in_time_also_while_the_database_does_not_answer() {
-    let (_server, config, url) = database();
+    let (_server, config, url) = database(MariaDb::start);
     let report = Report::start(&Place::config(), &config).expect("report starts");
     let first = batch(1, 1, vec![tally(node(1))]);
     let (tell, told) = mpsc::channel();
