@@ -1,6 +1,5 @@
 //! The machine that a run is made on: what it is, and which processors serve and ask.
 
-use crate::error::{BenchError, Doing};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -29,9 +28,12 @@ impl Processors {
     }
 }
 
+/// The processor of what may run on any: beside a database, which has none of its own either.
+pub const ANY: usize = usize::MAX;
+
 /// Keeps this thread, and those that it starts, on one processor; returns whether the system agreed.
 pub fn pin(processor: usize) -> bool {
-    core_affinity::set_for_current(core_affinity::CoreId { id: processor })
+    processor == ANY || core_affinity::set_for_current(core_affinity::CoreId { id: processor })
 }
 
 /// How many tasks wanted to run, on average over the last minute.

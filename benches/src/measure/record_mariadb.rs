@@ -24,8 +24,10 @@ pub(super) const TABLE: Table = Table {
     measure,
 };
 
+/// Agents that send at a time: what they have on the way fills a transaction while the one before is stored.
+const AGENTS: u8 = 32;
 /// Batches of each agent where no two tallies name the same node: 65,536 rows, as of some thousands of agents.
-const BATCHES: u32 = 16;
+const BATCHES: u32 = 4;
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     // The bare driver has a database of its own: the tables of one may be in memory better than those of the other, and
@@ -49,7 +51,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
             database.migrate()?;
         }
         let services = Services::start_on(harness, harness.processors.asking, &store)?;
-        let mut senders = Senders::connect(&services.report, BATCHES)?;
+        let mut senders = Senders::connect(&services.report, AGENTS, BATCHES)?;
         let batches = senders.batches();
         let (mut floors, mut rates) = (Vec::new(), Vec::new());
         for round in 0..=harness.rounds(3) {
@@ -65,7 +67,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
         harness.push(name, Unit::PerS, rates, Some(beside))?;
     }
     let services = Services::start_on(harness, harness.processors.asking, &store)?;
-    let mut senders = Senders::connect(&services.report, 1)?;
+    let mut senders = Senders::connect(&services.report, AGENTS, 1)?;
     let mut rates = Vec::new();
     for _ in 0..harness.rounds(3) {
         rates.push(senders.rate(harness.slice() * 2)?);

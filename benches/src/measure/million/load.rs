@@ -7,12 +7,13 @@ use crate::database::{Database, routes};
 use crate::error::{BenchError, Doing};
 use crate::greeting::{ANSWER_WITHIN, ask, greet, receive, send};
 use crate::harness::Harness;
+use crate::machine;
 use crate::memory;
 use crate::results::Unit;
 use crate::services::start_dns;
 use lars_wire::admin::{GetStatus, StatusText};
 use lars_wire::caller::Status;
-use lars_wire::directory::{KnownModule, RoutePage, Subscribe};
+use lars_wire::directory::{KnownModule, RoutePage, StoreVersion, Subscribe};
 use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -61,7 +62,7 @@ impl Loaded {
     /// Starts a dns; returns when it has told a route.
     fn start(harness: &Harness, database: &Database) -> Result<Self, BenchError> {
         let started = Instant::now();
-        let (process, place) = start_dns(harness, harness.processors.serving, &store_of(database))?;
+        let (process, place) = start_dns(harness, machine::ANY, &store_of(database))?;
         let mut stream = TcpStream::connect(&place).doing("connect to dns")?;
         stream
             .set_read_timeout(Some(ANSWER_WITHIN))
@@ -76,6 +77,8 @@ impl Loaded {
             hash: 0,
         };
         send(&mut stream, &Subscribe { modules: vec![known] })?;
+        // Told first: how far the store is.
+        receive::<StoreVersion>(&mut stream)?;
         let page: RoutePage = receive(&mut stream)?;
         let seconds = started.elapsed().as_secs_f64();
         let mut loaded = Self {
