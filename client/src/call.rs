@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::outlet::{Outlet, Use};
-use lars_board::Moment;
+use lars_board::{Choice, Moment};
 use lars_wire::caller::{Node, Outcome, Report};
 use lars_wire::{ModuleId, NodeAddr};
 use std::fmt;
@@ -34,6 +34,18 @@ impl Chosen {
         }
     }
 
+    #[inline]
+    pub(crate) fn by_board(module: ModuleId, Choice { addr, version, token }: Choice) -> Self {
+        Self {
+            module,
+            node: addr,
+            version,
+            token,
+            by_board: true,
+        }
+    }
+
+    #[inline]
     pub(crate) fn used(&self) -> Use {
         Use {
             module: self.module,

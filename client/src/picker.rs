@@ -4,6 +4,7 @@ use crate::call::{Call, Chosen, micros};
 use crate::client::{Client, PickOptions};
 use crate::error::{ClientError, PickError};
 use crate::seat::{Seat, Seen};
+use lars_board::Picked;
 use lars_wire::ModuleId;
 use lars_wire::caller::Outcome;
 use std::fmt;
@@ -28,28 +29,39 @@ impl Picker {
     /// As [`Client::pick`].
     #[inline]
     pub fn pick(&mut self, module: ModuleId) -> Result<Call, PickError> {
-        self.pick_with(module, PickOptions::default())
+        let chosen = self.choose(module)?;
+        Ok(self.call(chosen))
     }
 
     /// As [`Client::pick_with`].
-    #[inline]
     pub fn pick_with(&mut self, module: ModuleId, options: PickOptions<'_>) -> Result<Call, PickError> {
         let chosen = self.choose_with(module, options)?;
-        Ok(match &self.seat {
+        Ok(self.call(chosen))
+    }
+
+    #[inline]
+    fn call(&self, chosen: Chosen) -> Call {
+        match &self.seat {
             Some(seat) if chosen.by_board => Call::by_ring(seat.outlet(), chosen),
             _ => Call::by_socket(self.client.clone(), chosen),
-        })
+        }
     }
 
     /// Picks without a guard, for callers that measure for themselves: nothing is reported unless [`Self::report`] is
     /// called.
     #[inline]
     pub fn choose(&mut self, module: ModuleId) -> Result<Chosen, PickError> {
+        if let Some(seat) = &mut self.seat {
+            match seat.glance(module) {
+                Picked::Node(choice) => return Ok(reachable(seat, Chosen::by_board(module, choice))),
+                Picked::Overloaded { .. } => return Err(PickError::Overloaded { module }),
+                Picked::Absent => {}
+            }
+        }
         self.choose_with(module, PickOptions::default())
     }
 
     /// The same with a key, nodes to avoid, or a wait for the first route.
-    #[inline]
     pub fn choose_with(&mut self, module: ModuleId, options: PickOptions<'_>) -> Result<Chosen, PickError> {
         let Some(seat) = &mut self.seat else {
             return self.client.ask(module, options);

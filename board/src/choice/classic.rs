@@ -6,41 +6,34 @@ use crate::list::List;
 use fastrand::Rng;
 use lars_wire::NodeAddr;
 
-/// Where one reader stands with one module.
+/// Where one reader stands with one module: one word, changed by shifts. As a struct of three fields it went through
+/// memory in pieces, and loading the whole behind them cost more than the rest of a pick.
+///
+/// Bits 0 to 15 are the place among the idle nodes whose turn is next, modulo their number; bits 16 to 31 the same among
+/// the overloaded and probing ones; bits 32 to 47 the picks since the last probe while some node was overloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Turn {
-    /// The place among the idle nodes whose turn is next, modulo their number.
-    idle_next: u16,
-    /// The same among the overloaded and probing ones.
-    overloaded_next: u16,
-    /// Picks since the last probe while some node was overloaded.
-    probe_count: u16,
-}
+struct Turn(u64);
+
+const IDLE_SHIFT: u32 = 0;
+const OVERLOADED_SHIFT: u32 = 16;
+const PROBES_SHIFT: u32 = 32;
 
 impl Turn {
-    /// As one word.
-    #[inline]
-    fn to_bits(self) -> u64 {
-        u64::from(self.idle_next) | u64::from(self.overloaded_next) << 16 | u64::from(self.probe_count) << 32
-    }
-
-    /// The turn whose word is `bits`.
-    #[inline]
-    fn from_bits(bits: u64) -> Self {
-        Self {
-            idle_next: bits as u16,
-            overloaded_next: (bits >> 16) as u16,
-            probe_count: (bits >> 32) as u16,
-        }
-    }
-
     /// Somewhere in the rotation, so that many readers do not walk in step.
+    #[cold]
     fn random(rng: &mut Rng, probe_num: u16) -> Self {
-        Self {
-            idle_next: rng.u16(..),
-            overloaded_next: rng.u16(..),
-            probe_count: rng.u16(..=probe_num),
-        }
+        let bits = rng.u64(..);
+        Self(bits).with(PROBES_SHIFT, rng.u16(..=probe_num))
+    }
+
+    #[inline]
+    fn part(self, shift: u32) -> u16 {
+        (self.0 >> shift) as u16
+    }
+
+    #[inline]
+    fn with(self, shift: u32, part: u16) -> Self {
+        Self(self.0 & !(0xffff << shift) | u64::from(part) << shift)
     }
 }
 
@@ -48,77 +41,85 @@ impl Turn {
 /// nodes to avoid. A probe whose candidates are all to be avoided waits for the next pick while an idle node is left.
 #[inline]
 pub(super) fn choose(pick: &mut Pick<'_>, probe_num: u16, forget_probe_count: bool) -> (Option<Taken>, u64) {
-    let known = pick.kept.map(Turn::from_bits);
-    let mut turn = known.unwrap_or_else(|| Turn::random(pick.rng, probe_num));
-    let taken = choose_in_turn(pick.list, &mut turn, pick.avoid, probe_num, forget_probe_count);
-    (taken, turn.to_bits())
+    let turn = match pick.kept {
+        Some(bits) => Turn(bits),
+        None => Turn::random(pick.rng, probe_num),
+    };
+    let (taken, turn) = choose_in_turn(pick.list, turn, pick.avoid, probe_num, forget_probe_count);
+    (taken, turn.0)
 }
 
 #[inline]
 fn choose_in_turn(
     list: &List<'_>,
-    turn: &mut Turn,
+    mut turn: Turn,
     avoid: &[NodeAddr],
     probe_num: u16,
     forget_probe_count: bool,
-) -> Option<Taken> {
+) -> (Option<Taken>, Turn) {
     if list.overloaded == 0 {
         if forget_probe_count {
-            turn.probe_count = 0;
+            turn = turn.with(PROBES_SHIFT, 0);
         }
         return take_idle(list, turn, avoid);
     }
-    if turn.probe_count < probe_num {
-        turn.probe_count += 1;
-        return take_idle(list, turn, avoid);
+    let probe_count = turn.part(PROBES_SHIFT);
+    if probe_count < probe_num {
+        return take_idle(list, turn.with(PROBES_SHIFT, probe_count + 1), avoid);
     }
-    // A copy: so the turn of most picks, which are no probes, stays in registers.
-    let mut probing = *turn;
-    let taken = probe(list, &mut probing, avoid);
-    *turn = probing;
-    taken
+    probe(list, turn, avoid)
 }
 
 #[inline(never)]
-fn probe(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
-    let mut probed = take_overloaded(list, turn, avoid);
+fn probe(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
+    let (mut probed, mut turn) = take_overloaded(list, turn, avoid);
     if probed.is_none() {
-        let idle = in_turn(list, 0, list.idle, &mut turn.idle_next, avoid);
-        if let Some((place, addr)) = idle {
-            return Taken::at(list, place, addr, false);
+        let idle = in_turn(list, 0, list.idle, turn.part(IDLE_SHIFT), avoid);
+        if let Some((place, addr, next)) = idle {
+            return (Taken::at(list, place, addr, false), turn.with(IDLE_SHIFT, next));
         }
-        probed = take_overloaded(list, turn, &[]);
+        (probed, turn) = take_overloaded(list, turn, &[]);
     }
-    turn.probe_count = 0;
-    probed
+    (probed, turn.with(PROBES_SHIFT, 0))
 }
 
 #[inline]
-fn take_idle(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
-    let idle = in_turn(list, 0, list.idle, &mut turn.idle_next, avoid)
-        .or_else(|| in_turn(list, 0, list.idle, &mut turn.idle_next, &[]));
-    let (place, addr) = idle?;
-    Taken::at(list, place, addr, false)
+fn take_idle(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
+    let next = turn.part(IDLE_SHIFT);
+    let mut idle = in_turn(list, 0, list.idle, next, avoid);
+    if idle.is_none() && !avoid.is_empty() {
+        idle = in_turn(list, 0, list.idle, next, &[]);
+    }
+    match idle {
+        Some((place, addr, next)) => (Taken::at(list, place, addr, false), turn.with(IDLE_SHIFT, next)),
+        None => (None, turn),
+    }
 }
 
-fn take_overloaded(list: &List<'_>, turn: &mut Turn, avoid: &[NodeAddr]) -> Option<Taken> {
-    let (place, addr) = in_turn(list, list.idle, list.overloaded, &mut turn.overloaded_next, avoid)?;
-    Taken::at(list, place, addr, true)
+fn take_overloaded(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
+    let next = turn.part(OVERLOADED_SHIFT);
+    match in_turn(list, list.idle, list.overloaded, next, avoid) {
+        Some((place, addr, next)) => (
+            Taken::at(list, place, addr, true),
+            turn.with(OVERLOADED_SHIFT, next),
+        ),
+        None => (None, turn),
+    }
 }
 
-/// The node whose turn it is among the `count` nodes from `first` on, passing over those in `avoid`. It goes to the
-/// queue's tail, and those passed over with it. None where all are in `avoid`.
+/// The node whose turn it is among the `count` nodes from `first` on, passing over those in `avoid`, and whose turn is
+/// next: it goes to the queue's tail, and those passed over with it. None where all are in `avoid`.
 #[inline]
 fn in_turn(
     list: &List<'_>,
     first: u16,
     count: u16,
-    next: &mut u16,
+    next: u16,
     avoid: &[NodeAddr],
-) -> Option<(usize, NodeAddr)> {
+) -> Option<(usize, NodeAddr, u16)> {
     // Each address stands once in a list: whoever passes over as many as there are to avoid has found one.
     let tries = usize::from(count).min(avoid.len() + 1);
-    let mut turn = *next;
+    let mut turn = next;
     for _ in 0..tries {
         if turn >= count {
             turn %= count;
@@ -127,8 +128,7 @@ fn in_turn(
         turn += 1;
         let addr = list.addr(place)?;
         if !avoid.contains(&addr) {
-            *next = turn;
-            return Some((place, addr));
+            return Some((place, addr, turn));
         }
     }
     None
