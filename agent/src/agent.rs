@@ -1,7 +1,7 @@
 //! A running agent: how its threads are put together, and how it stops without losing a count.
 
 use crate::address::caller_ip;
-use crate::callers::{Callers, CallersParts};
+use crate::callers::{Callers, CallersParts, GrantTray, tray};
 use crate::config::{AgentConfig, board_socket, core_socket};
 use crate::control::{self, ControlParts};
 use crate::core::{Core, CoreParts, Owner, no_connection_left};
@@ -97,7 +97,8 @@ impl Agent {
             cores: plan.cores(),
             random,
         };
-        let owners = seats.owners(writers, &status.stats, &remembered.news);
+        let (tray, grants) = tray(status.stats.callers());
+        let owners = seats.owners(writers, &tray, &status.stats, &remembered.news);
         let core = |(core, owner)| {
             Core::new(CoreParts {
                 me: CoreIndex(core),
@@ -141,6 +142,7 @@ impl Agent {
             mailers: plan.mailers(),
             incarnation: random.incarnation,
             rings_max: config.rings_max,
+            grants,
             counts: status.stats.callers(),
         };
         let kind = plan.io().kind;
@@ -316,9 +318,15 @@ impl Seats<'_> {
     }
 
     /// One owner a core, each with the routes that the disk remembered of its modules.
-    fn owners(&self, writers: Vec<BoardWriter>, stats: &AgentStats, news: &[RouteNews]) -> Vec<Owner> {
+    fn owners(
+        &self,
+        writers: Vec<BoardWriter>,
+        tray: &GrantTray,
+        stats: &AgentStats,
+        news: &[RouteNews],
+    ) -> Vec<Owner> {
         let now = Instant::now();
-        let owner = |(core, writer)| Owner::new(self.shard(core), writer, stats.core(core));
+        let owner = |(core, writer)| Owner::new(self.shard(core), writer, tray.clone(), stats.core(core));
         let mut owners: Vec<Owner> = (0..).zip(writers).map(owner).collect();
         for news in news {
             owners[usize::from(news.module.shard(self.cores))].learn(now, news, None);

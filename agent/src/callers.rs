@@ -3,15 +3,18 @@
 //! touches memory that callers write, and none waits for it.
 
 mod fold;
+mod grants;
 mod line;
 
 use crate::mail::Mail;
 use crate::stats::CallerCounts;
 use fold::Fold;
-use lars_board::{Board, PacketListener, Packets, wait};
+pub(crate) use grants::{GrantTray, Grants, tray};
+use lars_board::{Board, Grant, PacketListener, Packets, wait};
 use lars_pool::Seldom;
 use lars_pool::mail::Mailer;
 use line::{Ended, Hall, Line};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -40,6 +43,8 @@ pub(crate) struct CallersParts {
     pub incarnation: [u8; 16],
     /// See `AgentConfig::rings_max`.
     pub rings_max: u32,
+    /// Probes that owners want made by callers with the board.
+    pub grants: Grants,
     /// Its counts.
     pub counts: Arc<CallerCounts>,
 }
@@ -92,6 +97,8 @@ struct Desk {
     held: Vec<Option<Mail>>,
     lines: Vec<Line>,
     fold: Fold,
+    grants: Grants,
+    next_ring: Cell<u64>,
     counts: Arc<CallerCounts>,
     log: Seldom,
     /// Whether callers that left have left something in the fold.
@@ -110,6 +117,8 @@ impl Desk {
             rings_max: parts.rings_max,
             held: parts.mailers.iter().map(|_| None).collect(),
             fold: Fold::new(parts.mailers.len() as u16),
+            grants: parts.grants,
+            next_ring: Cell::new(0),
             mailers: parts.mailers,
             lines: Vec::new(),
             counts: parts.counts,
@@ -185,6 +194,7 @@ impl Desk {
                 incarnation: self.incarnation,
                 cores: self.mailers.len() as u16,
                 rings_left: self.rings_max.saturating_sub(rings),
+                next_ring: &self.next_ring,
                 counts: &self.counts,
             };
             match self.lines[place].receive(&hall) {
@@ -199,7 +209,7 @@ impl Desk {
 
     /// What a caller left in its rings still counts.
     fn bid_farewell(&mut self, line: &mut Line, ended: &Ended) {
-        let records = line.drain(&mut self.fold, &self.counts);
+        let records = line.drain(&mut self.fold, &mut self.grants, &self.counts);
         self.counts.ring_records.add(records);
         self.leftover |= records > 0;
         if let (Ended::Bad(error), Some(kept_back)) = (ended, self.log.allow(Instant::now())) {
@@ -210,10 +220,13 @@ impl Desk {
     /// Drains every ring, and gives the runs to their owners.
     fn pass(&mut self) {
         if self.give(false) {
-            let mut records = 0;
+            let (mut records, mut back) = (0, Vec::new());
+            self.grants.take_in(|grant| back.push(grant));
             for line in &mut self.lines {
-                records += line.drain(&mut self.fold, &self.counts);
+                records += line.drain(&mut self.fold, &mut self.grants, &self.counts);
             }
+            let rings = self.lines.iter_mut().flat_map(Line::each_ring);
+            self.grants.settle(rings, |grant| back.push(grant));
             self.counts.ring_records.add(records);
             self.leftover = false;
             let pause = if records > 0 { PASS_BUSY } else { PASS_IDLE };
@@ -222,11 +235,21 @@ impl Desk {
             for (held, runs) in self.held.iter_mut().zip(batches) {
                 *held = (!runs.is_empty()).then_some(Mail::Calls(runs));
             }
+            self.give_back(&back);
         } else {
             self.next_pass = Some(Instant::now() + PASS_BUSY);
         }
         if self.give(false) {
             self.lines.retain_mut(|line| line.answer_pings().is_ok());
+        }
+    }
+
+    /// Probes that no caller with the board makes are their owner's again. One that finds no room is lost: the owner wants
+    /// another when its time has come.
+    fn give_back(&mut self, grants: &[Grant]) {
+        for &grant in grants {
+            let owner = usize::from(grant.module.shard(self.mailers.len() as u16));
+            let _ = self.mailers[owner].send(Mail::Probe(grant));
         }
     }
 

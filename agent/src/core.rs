@@ -238,6 +238,7 @@ impl Handler for Core {
                 }
                 self.owner.ended(now, &runs);
             }
+            Mail::Probe(grant) => self.owner.probe(grant),
             Mail::Used(modules) => self.owner.used(now, &modules),
             Mail::Learn(news, confirm) => self.owner.learn(now, &news, Some(confirm)),
             Mail::Drain => self.desk.drain(),

@@ -1,6 +1,7 @@
 //! What travels between threads: mail into a core, and memos from a core to the control thread.
 
 use bytes::Bytes;
+use lars_board::Grant;
 use lars_pool::{ConnectionId, CoreIndex};
 use lars_shard::{CallRun, RouteNews};
 use lars_wire::ModuleId;
@@ -93,6 +94,8 @@ pub(crate) enum Mail {
     Report(Report),
     /// Calls of modules that this core owns, as rings told.
     Calls(Vec<CallRun>),
+    /// A probe that this core wanted made, and that no caller with the board makes.
+    Probe(Grant),
     /// Modules of this core that another core's callers picked from.
     Used(Vec<ModuleId>),
     /// A route from dns.

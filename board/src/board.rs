@@ -3,9 +3,9 @@
 use crate::calls::Calls;
 use crate::choice::Token;
 use crate::clock::{BeatClock, monotonic_ns};
-use crate::entry::NodeSlot;
 use crate::layout::Layout;
-use crate::reader::BoardReader;
+use crate::reader::{self, BoardReader};
+use crate::ring::Grant;
 use crate::words::{Ordering, Words};
 use crate::writer::BoardWriter;
 use lars_wire::ModuleId;
@@ -124,9 +124,13 @@ impl Board {
         self.calls.advance(monotonic_ns());
     }
 
-    /// A probe that the agent granted: the next pick of the module takes it, in whichever thread.
-    pub fn grant(&self, shard: u16, module_slot: u32, node: NodeSlot, place: u16) {
-        self.calls.grant(shard, module_slot, Some((node, place)));
+    /// A probe that the agent granted: the next pick of the module takes it, in whichever thread of this process. Nothing
+    /// happens where no such node is published any more.
+    pub fn grant(&self, grant: Grant) {
+        let shard = grant.module.shard(self.layout.shards());
+        if let Some((slot, place)) = reader::place_of(&self.words, &self.layout, grant) {
+            self.calls.grant(shard, slot, Some((grant.node, place)));
+        }
     }
 
     /// A reader with its own rotation, started at random from `seed`. Readers of one board count calls in flight

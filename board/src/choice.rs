@@ -108,7 +108,7 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// The node at `place` of a rule that does not look at calls in flight.
-    #[inline]
+    #[inline(always)]
     fn at(list: &List<'_>, place: usize, addr: NodeAddr, probe: bool) -> Option<Self> {
         let (slot, _) = list.hot(place)?;
         Some(Self {
@@ -121,7 +121,7 @@ impl Taken {
     }
 
     /// What the caller is told.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn choice(self, version: u64, begun: Option<Begun>) -> Choice {
         Choice {
             addr: self.addr,
@@ -131,8 +131,10 @@ impl Taken {
     }
 }
 
-/// Chooses by the list's rule; beside the node what the reader is to keep of the module.
-#[inline]
+/// Chooses by the list's rule; beside the node what the reader is to keep of the module. Always inlined, as are the rules
+/// that most picks follow: an address that is returned through memory is written in halves and read as a whole, and the
+/// processor waits for that longer than for all the rest of a pick.
+#[inline(always)]
 pub(crate) fn choose(pick: &mut Pick<'_>) -> (Option<Taken>, u64) {
     match pick.list.rule {
         Rule::Classic {

@@ -48,7 +48,8 @@ pub use layout::{BOARD_MODULES_MAX, BOARD_SHARDS_MAX};
 pub use packets::{Packet, PacketListener, Packets, wait};
 pub use reader::BoardReader;
 pub use ring::{
-    CALLS_MAX, CallRecord, RING_RECORDS, RING_RECORDS_DEFAULT, Reported, RingBroken, RingDrain, RingWriter,
+    CALLS_MAX, CallRecord, Grant, RING_RECORDS, RING_RECORDS_DEFAULT, Reported, RingBroken, RingDrain,
+    RingWriter,
 };
 pub use stopwatch::{Moment, Stopwatch};
 pub use writer::BoardWriter;

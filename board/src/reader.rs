@@ -9,6 +9,7 @@ use crate::entry::EntryNode;
 use crate::index::Sight;
 use crate::layout::Layout;
 use crate::list::List;
+use crate::ring::Grant;
 use crate::turns::Turns;
 use crate::words::{Ordering, Words};
 use lars_wire::{ModuleId, NodeAddr};
@@ -164,6 +165,21 @@ fn look_up<'a>(
     let sight = Sight::of(words, layout, shard, module)?;
     let list = sight.head.offset().and_then(|offset| List::at(words, offset));
     Some((sight, list))
+}
+
+/// Where a granted node stands: its module's slot, and its place in the list. None where it is not published.
+pub(crate) fn place_of(words: &Words, layout: &Layout, grant: Grant) -> Option<(u32, u16)> {
+    let shard = grant.module.shard(layout.shards());
+    until_whole(&mut 0, || {
+        let (sight, list) = look_up(words, layout, shard, grant.module)?;
+        let found = list.and_then(|list| {
+            let is_it = |&place: &usize| list.hot(place).is_some_and(|(slot, _)| slot == grant.node);
+            let place = (0..list.len()).find(is_it)?;
+            Some((list.kept.slot, u16::try_from(place).ok()?))
+        });
+        sight.still_holds(words).then_some(found)
+    })
+    .flatten()
 }
 
 /// Reads again until nothing came between, at most [`TRIES_MAX`] times; none, and counted, when that was too little.

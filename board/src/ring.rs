@@ -4,9 +4,11 @@
 //!
 //! ```text
 //! word 0        magic, format, records
-//! word 16       records ever written: the caller's alone
+//! word 16       records ever written: the caller's alone, as is the next one
+//! word 17       the number of the probe that was taken last
 //! word 32       records ever drained: the agent's alone
-//! word 48       the probe that the agent grants: number, module's slot, node's slot and place
+//! word 48       the probe that the agent grants: number 40 bits | node's slot 24; 0 for none; as is the next one
+//! word 49       its module
 //! word 64 on    the records, four words each (`record.rs`)
 //! ```
 //!
@@ -14,11 +16,13 @@
 //! the count of written ones says so, and its place is free again once the count of drained ones says so.
 
 mod drain;
+mod grant;
 mod overflow;
 mod record;
 mod writer;
 
 pub use drain::{RingBroken, RingDrain};
+pub use grant::Grant;
 pub use record::{CALLS_MAX, CallRecord};
 pub use writer::{Reported, RingWriter};
 
@@ -32,11 +36,13 @@ pub const RING_RECORDS_DEFAULT: u32 = 8_192;
 /// First word of every ring: "LarsRing" as little-endian bytes.
 const MAGIC: u64 = u64::from_le_bytes(*b"LarsRing");
 /// Changes whenever the meaning of a word does.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 const RECORDS: usize = 2;
 const WRITTEN: usize = 16;
+const TAKEN: usize = 17;
 const DRAINED: usize = 32;
 const GRANT: usize = 48;
+const GRANT_MODULE: usize = 49;
 const HEADER_WORDS: usize = 64;
 
 /// Words of a ring of so many records.

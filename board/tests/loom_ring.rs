@@ -6,7 +6,7 @@
 //! ```
 #![cfg(loom)]
 
-use lars_board::{CallRecord, Reported, RingDrain, RingWriter};
+use lars_board::{CallRecord, Grant, NodeSlot, Reported, RingDrain, RingWriter};
 use lars_wire::caller::Outcome;
 use lars_wire::{ModuleId, NodeAddr};
 
@@ -86,14 +86,46 @@ fn ring_is_taken_over_without_a_gap() {
     });
 }
 
-/// A grant is seen whole and at most once.
+fn grant(number: u32) -> Grant {
+    Grant {
+        module: ModuleId::new(number, number),
+        node: NodeSlot::new(number),
+    }
+}
+
+/// Grants that replace each other are seen whole, each at most once, and the last one in the end.
 #[test]
-fn grant_is_seen_once() {
-    check(3, |mut writer, drain| {
-        let granting = loom::thread::spawn(move || drain.grant(5));
-        let seen = [writer.granted(), writer.granted()];
-        granting.join().expect("granted");
-        let seen = seen.into_iter().chain([writer.granted()]).flatten();
-        assert_eq!(seen.collect::<Vec<_>>(), [5]);
+fn grant_is_seen_whole_and_once() {
+    check(3, |mut writer, mut drain| {
+        let granting = loom::thread::spawn(move || {
+            drain.grant(grant(5));
+            drain.grant(grant(6));
+            drain
+        });
+        let mut seen: Vec<Grant> = (0..2).filter_map(|_| writer.granted()).collect();
+        let drain = granting.join().expect("granted");
+        seen.extend(writer.granted());
+        assert!(seen == [grant(6)] || seen == [grant(5), grant(6)], "{seen:?}");
+        assert!(drain.is_taken() && writer.granted().is_none());
+    });
+}
+
+/// A grant that is taken back is taken by the thread or given to another, and both sides know which, or the agent errs on
+/// the side of one probe too many.
+#[test]
+fn grant_that_is_taken_back_is_seen_whole_or_not_at_all() {
+    check(3, |mut writer, mut drain| {
+        let granting = loom::thread::spawn(move || {
+            drain.grant(grant(5));
+            let taken = drain.is_taken();
+            drain.revoke();
+            (drain, taken)
+        });
+        let first = writer.granted();
+        let (drain, taken) = granting.join().expect("granted");
+        let seen = first.or_else(|| writer.granted());
+        assert!(seen.is_none_or(|seen| seen == grant(5)));
+        assert!(!taken || seen.is_some(), "only the thread says that it has it");
+        assert_eq!(drain.is_taken(), seen.is_some());
     });
 }

@@ -1,7 +1,7 @@
 //! Call rings over real memory files: order, fullness, taking over, and callers that write what they should not.
 #![cfg(not(loom))]
 
-use lars_board::{CallRecord, RING_RECORDS, Reported, RingBroken, RingDrain, RingWriter};
+use lars_board::{CallRecord, Grant, NodeSlot, RING_RECORDS, Reported, RingBroken, RingDrain, RingWriter};
 use lars_wire::caller::Outcome;
 use lars_wire::{ModuleId, NodeAddr};
 use std::collections::HashMap;
@@ -131,14 +131,35 @@ fn ring_that_two_drain_is_given_up_by_the_first() {
     ));
 }
 
+fn grant(number: u32) -> Grant {
+    Grant {
+        module: ModuleId::new(9, number),
+        node: NodeSlot::new(number),
+    }
+}
+
 #[test]
-fn probe_is_granted_once() {
-    let (mut writer, drain) = pair(64);
+fn probe_is_granted_once_and_not_when_it_was_taken_back() {
+    let (mut writer, mut drain) = pair(64);
     assert_eq!(writer.granted(), None);
-    drain.grant(7);
-    assert_eq!((writer.granted(), writer.granted()), (Some(7), None));
-    drain.grant(8);
-    assert_eq!(writer.granted(), Some(8));
+    drain.grant(grant(0));
+    assert!(!drain.is_taken());
+    assert_eq!((writer.granted(), writer.granted()), (Some(grant(0)), None));
+    assert!(drain.is_taken());
+    drain.grant(grant(8));
+    assert!(!drain.is_taken());
+    drain.grant(grant(9));
+    assert_eq!((writer.granted(), writer.granted()), (Some(grant(9)), None));
+    drain.grant(grant(1));
+    drain.revoke();
+    assert_eq!(writer.granted(), None);
+    // The next agent takes back what the one before has granted, and its own grants are new ones.
+    drain.grant(grant(2));
+    let mut next = RingDrain::adopt(passed(&writer)).expect("a ring");
+    assert_eq!(writer.granted(), None);
+    next.grant(grant(9));
+    assert_eq!((writer.granted(), writer.granted()), (Some(grant(9)), None));
+    assert!(next.is_taken());
 }
 
 /// The same memory as a hostile caller sees it: it may write wherever it likes.
@@ -188,7 +209,7 @@ fn file_that_is_no_ring_is_not_taken() {
         RingDrain::adopt(passed(&writer)).err().expect("no ring")
     };
     assert!(matches!(refused(&[(0, 0)]), RingBroken::Header { magic: 0, .. }));
-    assert!(matches!(refused(&[(1, 2)]), RingBroken::Header { format: 2, .. }));
+    assert!(matches!(refused(&[(1, 1)]), RingBroken::Header { format: 1, .. }));
     assert!(matches!(
         refused(&[(2, 128)]),
         RingBroken::Header { records: 128, .. }

@@ -204,7 +204,7 @@ impl Watch {
         for outlet in self.link.outlets() {
             outlet.unload();
         }
-        if let Some(board) = self.link.board() {
+        if let Some((_, board)) = self.link.board() {
             board.advance();
             let hangs = board.silence() > SILENCE_MAX;
             self.link.set_stale(hangs || !self.link.is_attached());

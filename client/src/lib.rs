@@ -9,7 +9,7 @@
 //! written to rings in shared memory; where it does not, the agent is asked over its socket. The results are the same;
 //! [`Client::transport`] tells which it is. A client with a board keeps one thread, which finds the agent again when it
 //! restarts; meanwhile picks go on from the last board. Inside: `seat` (reader and ring of one picker), `outlet` (the
-//! ring), `link` (what pickers share), `keeper` (the thread), `places` (what threads without a picker borrow); `pool`,
+//! ring), `link` (what pickers share), `keeper` (the thread), `doubt` (what it thinks of nodes while nobody else does), `places` (what threads without a picker borrow); `pool`,
 //! `connection` and `stream` are the way over the socket.
 //!
 //! ```no_run
@@ -38,6 +38,7 @@ mod builder;
 mod call;
 mod client;
 mod connection;
+mod doubt;
 mod endpoint;
 mod error;
 mod keeper;

@@ -1,13 +1,14 @@
 //! What the pickers of one client share of the board: which one is in force, the rings, and whether the agent lives. A
 //! thread of the client's (`keeper.rs`) keeps it; pickers read one word to learn that something changed.
 
+use crate::doubt::Doubts;
 use crate::endpoint::Endpoint;
 use crate::error::ClientError;
 use crate::outlet::Outlet;
 use lars_board::{Board, ForkWord, Packets, RingWriter, Stopwatch};
-use lars_wire::caller::Ping;
+use lars_wire::caller::{Outcome, Ping};
 use lars_wire::ring::{RingHalfFull, RingOffer};
-use lars_wire::{Message, codec};
+use lars_wire::{Message, ModuleId, NodeAddr, codec};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,9 +41,11 @@ pub(crate) struct Link {
     /// Records of each ring.
     pub(crate) ring_records: u32,
     pub(crate) stopwatch: Stopwatch,
-    /// Grows with each board; 0 in a child process.
+    /// Grows with each board, and when its agent goes or comes back; 0 in a child process.
     word: Arc<ForkWord>,
     is_stale: AtomicBool,
+    /// Asked while the board is stale alone.
+    doubts: Mutex<Doubts>,
     state: Mutex<State>,
     /// Told when the agent has answered a flush, or has come or gone.
     changed: Condvar,
@@ -50,7 +53,9 @@ pub(crate) struct Link {
 
 #[derive(Default)]
 struct State {
-    board: Option<Board>,
+    /// With the number of the attachment that it came with.
+    board: Option<(u64, Board)>,
+    attachments: u64,
     packets: Option<Arc<Packets>>,
     /// Every ring of the client, in the order of their numbers.
     outlets: Vec<Arc<Outlet>>,
@@ -72,12 +77,13 @@ impl Link {
             stopwatch: Stopwatch::start(),
             word,
             is_stale: AtomicBool::new(false),
+            doubts: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
     }
 
-    /// Which board is in force; another number for each, 0 in a child process.
+    /// Another number for each board in force and each change of whether it is stale, 0 in a child process.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.word.get()
@@ -112,19 +118,38 @@ impl Link {
         self.lock().packets.is_some()
     }
 
+    /// Its agent goes, or comes back. For the thread that keeps the link.
     pub(crate) fn set_stale(&self, stale: bool) {
-        self.is_stale.store(stale, Ordering::Relaxed);
+        if self.is_stale.swap(stale, Ordering::Relaxed) != stale {
+            self.doubts().clear();
+            self.word.set(self.word.get() + 1);
+        }
     }
 
-    /// The board in force.
-    pub(crate) fn board(&self) -> Option<Board> {
+    /// The board in force, and a number of its own.
+    pub(crate) fn board(&self) -> Option<(u64, Board)> {
         self.lock().board.clone()
+    }
+
+    /// While nobody else judges nodes: a call ended.
+    pub(crate) fn doubt(&self, module: ModuleId, node: NodeAddr, outcome: Outcome) {
+        self.doubts().record(Instant::now(), module, node, outcome);
+    }
+
+    /// Whether this client passes the node over by itself.
+    pub(crate) fn is_doubted(&self, module: ModuleId, node: NodeAddr) -> bool {
+        self.doubts().doubts(Instant::now(), module, node)
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, Doubts> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An agent is there: its board is in force from here on, and it is offered every ring.
     pub(crate) fn attach(&self, board: Board, packets: Arc<Packets>) {
         let mut state = self.lock();
-        state.board = Some(board);
+        state.attachments += 1;
+        state.board = Some((state.attachments, board));
         for outlet in &state.outlets {
             offer(&packets, outlet);
         }

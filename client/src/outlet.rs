@@ -26,6 +26,18 @@ struct Inside {
     board: Option<Board>,
 }
 
+impl Inside {
+    /// A probe that the agent granted to this ring is for the next pick of its module, in whichever thread.
+    #[inline]
+    fn take_grant(&mut self) {
+        if let Some(grant) = self.ring.granted()
+            && let Some(board) = &self.board
+        {
+            board.grant(grant);
+        }
+    }
+}
+
 /// One use of a node, as it is reported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Use {
@@ -70,11 +82,15 @@ impl Outlet {
             calls: 1,
             latency_us,
         };
+        if self.link.is_stale() {
+            self.link.doubt(used.module, used.node, outcome);
+        }
         let mut inside = self.lock();
         if let Some(board) = &inside.board {
             board.finish(used.module, used.token);
         }
         let reported = inside.ring.report(record);
+        inside.take_grant();
         drop(inside);
         if reported == Reported::HalfFull {
             self.link.half_full(self.number);
@@ -90,6 +106,7 @@ impl Outlet {
     /// Brings what was summed up into the ring; whether the agent has drained all of it.
     pub(crate) fn unload(&self) -> bool {
         let mut inside = self.lock();
+        inside.take_grant();
         inside.ring.unload();
         inside.ring.is_drained()
     }

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 /// How long the board of the agent before is kept: what the new one does not know yet is picked from there.
 const PREVIOUS_KEPT: Duration = Duration::from_mins(1);
+/// Picks of nodes that are passed over before one of them is taken all the same: with half of the nodes in doubt, and
+/// picks at random, one of 65,536 calls then goes to one of them.
+const DOUBTED_MAX: u32 = 16;
 
 /// What came of looking at the board.
 pub(crate) enum Seen {
@@ -25,7 +28,11 @@ pub(crate) enum Seen {
 pub(crate) struct Seat {
     link: Arc<Link>,
     epoch: u64,
+    /// The number of the board that is read; 0 for none.
+    board: u64,
     reader: Option<BoardReader>,
+    /// Whether its agent is gone or hangs.
+    stale: bool,
     previous: Option<(BoardReader, Instant)>,
     outlet: Arc<Outlet>,
 }
@@ -37,7 +44,9 @@ impl Seat {
         Some(Self {
             link: Arc::clone(link),
             epoch: 0,
+            board: 0,
             reader: None,
+            stale: false,
             previous: None,
             outlet,
         })
@@ -54,7 +63,7 @@ impl Seat {
     #[inline]
     pub(crate) fn glance(&mut self, module: ModuleId) -> Picked {
         match &mut self.reader {
-            Some(reader) if self.link.epoch() == self.epoch => reader.pick(module, &[]),
+            Some(reader) if self.link.epoch() == self.epoch && !self.stale => reader.pick(module, &[]),
             _ => Picked::Absent,
         }
     }
@@ -72,7 +81,11 @@ impl Seat {
         let Some(reader) = &mut self.reader else {
             return Ok(Seen::Absent);
         };
-        Ok(seen(module, reader.pick_keyed(module, key, avoid)))
+        let mut picked = reader.pick_keyed(module, key, avoid);
+        if self.stale {
+            picked = undoubted(&self.link, reader, module, picked, key, avoid);
+        }
+        Ok(seen(module, picked))
     }
 
     /// Picks from the board of the agent before, as long as it is kept.
@@ -99,11 +112,13 @@ impl Seat {
         if epoch == 0 {
             return Err(self.link.forked());
         }
-        if let Some(board) = self.link.board() {
+        if let Some((number, board)) = self.link.board().filter(|(number, _)| *number != self.board) {
             let reader = board.reader(fastrand::u64(..));
             self.previous = self.reader.replace(reader).map(|reader| (reader, Instant::now()));
             self.outlet.follow(board);
+            self.board = number;
         }
+        self.stale = self.link.is_stale();
         self.epoch = epoch;
         Ok(())
     }
@@ -115,6 +130,30 @@ impl Drop for Seat {
             self.link.check_in(Arc::clone(&self.outlet));
         }
     }
+}
+
+/// Picks again and again as long as the node is one that this client passes over by itself; one of those where no other
+/// comes. So the rule stays the board's own, whichever it is.
+fn undoubted(
+    link: &Link,
+    reader: &mut BoardReader,
+    module: ModuleId,
+    first: Picked,
+    key: Option<u64>,
+    avoid: &[NodeAddr],
+) -> Picked {
+    let mut picked = first;
+    for _ in 0..DOUBTED_MAX {
+        match picked {
+            Picked::Node(choice) if link.is_doubted(module, choice.addr) => {
+                // That call is never made.
+                reader.finish(module, choice.token);
+            }
+            other => return other,
+        }
+        picked = reader.pick_keyed(module, key, avoid);
+    }
+    picked
 }
 
 fn seen(module: ModuleId, picked: Picked) -> Seen {

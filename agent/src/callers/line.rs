@@ -1,6 +1,7 @@
 //! One caller's connection for board and rings: what it said, what it is answered, and its rings.
 
 use super::fold::Fold;
+use super::grants::{Grants, Ring, RingNumber};
 use crate::stats::CallerCounts;
 use lars_board::{Board, Packet, Packets, RingBroken, RingDrain};
 use lars_wire::admin::{Reason, Refusal, bounded_text};
@@ -9,6 +10,7 @@ use lars_wire::caller::{Hello, Ping, Pong, Welcome};
 use lars_wire::frame::{self, Frame};
 use lars_wire::ring::{RingHalfFull, RingOffer, RingTaken};
 use lars_wire::{Kind, Message, VERSION, codec};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -40,6 +42,8 @@ pub(super) struct Hall<'a> {
     pub(super) cores: u16,
     /// Rings that all callers together may still add.
     pub(super) rings_left: u32,
+    /// The number of the next ring.
+    pub(super) next_ring: &'a Cell<u64>,
     pub(super) counts: &'a CallerCounts,
 }
 
@@ -47,7 +51,7 @@ pub(super) struct Hall<'a> {
 pub(super) struct Line {
     packets: Packets,
     welcomed: bool,
-    rings: Vec<RingDrain>,
+    rings: Vec<Ring>,
     /// Flushes to be answered behind the next pass: sequence and echo.
     pings: Vec<(u32, u64)>,
     /// Whether its rings are to be drained at once.
@@ -143,7 +147,9 @@ impl Line {
     fn adopt(&mut self, hall: &Hall<'_>, file: OwnedFd) -> bool {
         match RingDrain::adopt(file) {
             Ok(ring) => {
-                self.rings.push(ring);
+                let number = hall.next_ring.get();
+                hall.next_ring.set(number + 1);
+                self.rings.push(Ring::new(RingNumber(number), ring));
                 true
             }
             Err(error) => {
@@ -155,11 +161,19 @@ impl Line {
     }
 
     /// Empties the rings into `fold`; one in which something cannot be is given up.
-    pub(super) fn drain(&mut self, fold: &mut Fold, counts: &CallerCounts) -> u64 {
+    pub(super) fn drain(&mut self, fold: &mut Fold, grants: &mut Grants, counts: &CallerCounts) -> u64 {
         self.urgent = false;
         let mut records = 0;
-        self.rings
-            .retain_mut(|ring| match ring.drain(|record| fold.add(record)) {
+        self.rings.retain_mut(|Ring { number, drain, .. }| {
+            let drained = if grants.is_idle() {
+                drain.drain(|record| fold.add(record))
+            } else {
+                drain.drain(|record| {
+                    grants.called(*number, record.module, record.calls);
+                    fold.add(record);
+                })
+            };
+            match drained {
                 Ok(drained) => {
                     records += drained;
                     true
@@ -168,8 +182,14 @@ impl Line {
                     given_up(counts, &error);
                     false
                 }
-            });
+            }
+        });
         records
+    }
+
+    /// Its rings.
+    pub(super) fn each_ring(&mut self) -> impl Iterator<Item = &mut Ring> {
+        self.rings.iter_mut()
     }
 
     /// Answers the flushes: what was drained before is with its owners, or on the way.

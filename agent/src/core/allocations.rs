@@ -2,6 +2,7 @@
 //! the module. What the pool around it allocates is held by a test of its own in pool/.
 
 use super::*;
+use crate::callers::tray;
 use crate::links::Links;
 use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
@@ -95,7 +96,8 @@ fn watched(plan: &Plan<Mail>, allocations: &Arc<AtomicU64>) -> Vec<Watched> {
             module_idle: Duration::from_mins(10),
             not_found_memory: Duration::from_secs(1),
         };
-        let mut owner = Owner::new(Shard::new(config, 1), writer, status.stats.core(me));
+        let (tray, _) = tray(status.stats.callers());
+        let mut owner = Owner::new(Shard::new(config, 1), writer, tray, status.stats.core(me));
         let nodes = (1..=10).map(|last| RouteNode::new(NodeAddr::from_ipv4_number(0x0a00_0000 + last, 80)));
         let news = RouteNews {
             module: module_of(me),

@@ -1,6 +1,7 @@
 //! The part of the modules that one core owns: it asks the pure shard what to do and does it, on the board and
 //! towards dns and callers.
 
+use crate::callers::GrantTray;
 use crate::core::answer::{explanation_frame, frames_without_nodes, route_frames};
 use crate::core::line::Line;
 use crate::core::waiting::Waiters;
@@ -8,7 +9,7 @@ use crate::mail::{Answered, Ask, Confirm, Order, Question};
 use crate::stats::CoreCounts;
 use bytes::Bytes;
 use hashbrown::HashSet;
-use lars_board::{BoardError, BoardWriter, Entry, EntryNode, Hot};
+use lars_board::{BoardError, BoardWriter, Entry, EntryNode, Grant, Hot};
 use lars_pool::Seldom;
 use lars_shard::{CallRun, Command, RouteNews, Shard};
 use lars_wire::ModuleId;
@@ -21,6 +22,8 @@ use std::time::Instant;
 pub(crate) struct Owner {
     shard: Shard,
     board: BoardWriter,
+    /// Where probes go that callers with the board are to make.
+    tray: GrantTray,
     waiters: Waiters,
     /// Questions with long answers, of which few are answered in one turn.
     line: Line,
@@ -42,10 +45,11 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// An owner of nothing yet.
-    pub(crate) fn new(shard: Shard, board: BoardWriter, counts: Arc<CoreCounts>) -> Self {
+    pub(crate) fn new(shard: Shard, board: BoardWriter, tray: GrantTray, counts: Arc<CoreCounts>) -> Self {
         Self {
             shard,
             board,
+            tray,
             waiters: Waiters::new(),
             line: Line::default(),
             unpublished: HashSet::new(),
@@ -144,6 +148,18 @@ impl Owner {
             .min()
     }
 
+    /// Has a probe made: by a caller with the board where there are such, else by the next pick over a socket.
+    fn grant(&mut self, grant: Grant) {
+        if !self.tray.put(grant) {
+            self.probe(grant);
+        }
+    }
+
+    /// The next pick over a socket is to make the probe.
+    pub(crate) fn probe(&mut self, grant: Grant) {
+        self.board.grant(grant.module, grant.node);
+    }
+
     /// Tells readers that the owner lives.
     pub(crate) fn beat(&mut self, now: Instant) {
         self.board.beat(now);
@@ -164,7 +180,7 @@ impl Owner {
                     self.shard.hot(module, &mut self.hot);
                     self.board.refresh(now, module, &self.hot);
                 }
-                Command::Grant(module, slot) => self.board.grant(module, slot),
+                Command::Grant(module, node) => self.grant(Grant { module, node }),
                 Command::Answer(module, status) => {
                     let unpublished = status == Status::Ok && self.unpublished.contains(&module);
                     let status = if unpublished { Status::Failed } else { status };

@@ -39,7 +39,7 @@ impl Turn {
 
 /// The classic rule (`LoadBalance::choice_one_host` of the C++ system), and beside it what that one does not know:
 /// nodes to avoid. A probe whose candidates are all to be avoided waits for the next pick while an idle node is left.
-#[inline]
+#[inline(always)]
 pub(super) fn choose(pick: &mut Pick<'_>, probe_num: u16, forget_probe_count: bool) -> (Option<Taken>, u64) {
     let turn = match pick.kept {
         Some(bits) => Turn(bits),
@@ -49,7 +49,7 @@ pub(super) fn choose(pick: &mut Pick<'_>, probe_num: u16, forget_probe_count: bo
     (taken, turn.0)
 }
 
-#[inline]
+#[inline(always)]
 fn choose_in_turn(
     list: &List<'_>,
     mut turn: Turn,
@@ -83,7 +83,7 @@ fn probe(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Tur
     (probed, turn.with(PROBES_SHIFT, 0))
 }
 
-#[inline]
+#[inline(always)]
 fn take_idle(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
     let next = turn.part(IDLE_SHIFT);
     let mut idle = in_turn(list, 0, list.idle, next, avoid);
@@ -109,7 +109,7 @@ fn take_overloaded(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<T
 
 /// The node whose turn it is among the `count` nodes from `first` on, passing over those in `avoid`, and whose turn is
 /// next: it goes to the queue's tail, and those passed over with it. None where all are in `avoid`.
-#[inline]
+#[inline(always)]
 fn in_turn(
     list: &List<'_>,
     first: u16,

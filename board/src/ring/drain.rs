@@ -1,8 +1,9 @@
 //! The agent's end of a ring. The caller may write whatever it likes at any time, so every word is read once and
 //! judged; a ring in which something cannot be is given up, and nothing else happens.
 
+use super::grant::{Grant, Granter};
 use super::record::CallRecord;
-use super::{DRAINED, GRANT, RECORD_WORDS, WRITTEN, place};
+use super::{DRAINED, RECORD_WORDS, WRITTEN, place};
 #[cfg(not(any(loom, miri)))]
 use super::{FORMAT, MAGIC, RECORDS, RING_RECORDS, words_of};
 #[cfg(not(any(loom, miri)))]
@@ -57,6 +58,7 @@ pub struct RingDrain {
     words: Words,
     records: u32,
     drained: u64,
+    granter: Granter,
 }
 
 impl RingDrain {
@@ -92,10 +94,13 @@ impl RingDrain {
 
     fn at(words: Words, records: u32) -> Result<Self, RingBroken> {
         let drained = words.load(DRAINED, Ordering::Acquire).unwrap_or(0);
+        let granter = Granter::after(&words);
+        Granter::revoke(&words);
         let drain = Self {
             words,
             records,
             drained,
+            granter,
         };
         drain.waiting()?;
         Ok(drain)
@@ -122,10 +127,20 @@ impl RingDrain {
         Ok(waiting)
     }
 
-    /// Grants one probe to the ring's thread: what [`super::RingWriter::granted`] returns once. A new grant replaces one
-    /// that was not looked at.
-    pub fn grant(&self, grant: u64) {
-        self.words.store(GRANT, grant, Ordering::Release);
+    /// Grants one probe to the ring's thread: what [`super::RingWriter::granted`] returns once. Replaces one that was not
+    /// taken.
+    pub fn grant(&mut self, grant: Grant) {
+        self.granter.grant(&self.words, grant);
+    }
+
+    /// Takes the last grant back, unless the thread has it already.
+    pub fn revoke(&self) {
+        Granter::revoke(&self.words);
+    }
+
+    /// Whether the thread says that it has taken the last grant.
+    pub fn is_taken(&self) -> bool {
+        self.granter.is_taken(&self.words)
     }
 
     /// Records ever drained, by all agents.

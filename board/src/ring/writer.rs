@@ -1,9 +1,10 @@
 //! The caller's end of a ring: one thread at a time writes how calls ended. No system call, and no waiting: what finds
 //! no room is summed up until there is some.
 
+use super::grant::{Grant, Grantee};
 use super::overflow::Overflow;
 use super::record::CallRecord;
-use super::{DRAINED, FORMAT, GRANT, MAGIC, RECORDS, RING_RECORDS, WRITTEN, place, words_of};
+use super::{DRAINED, FORMAT, MAGIC, RECORDS, RING_RECORDS, WRITTEN, place, words_of};
 use crate::board::BoardError;
 use crate::words::{Ordering, Words};
 
@@ -29,7 +30,7 @@ pub struct RingWriter {
     told_at: Option<u64>,
     overflow: Overflow,
     lost: u64,
-    granted: u64,
+    grantee: Grantee,
 }
 
 impl RingWriter {
@@ -50,7 +51,7 @@ impl RingWriter {
             told_at: None,
             overflow: Overflow::default(),
             lost: 0,
-            granted: 0,
+            grantee: Grantee::default(),
         })
     }
 
@@ -106,16 +107,11 @@ impl RingWriter {
         std::mem::take(&mut self.lost)
     }
 
-    /// A probe that the agent granted to this ring since the last call, as it was given to
-    /// [`super::RingDrain::grant`].
+    /// A probe that the agent granted to this ring and that was not seen yet. From here on it is this thread's: the agent
+    /// gives it to nobody else.
     #[inline]
-    pub fn granted(&mut self) -> Option<u64> {
-        let granted = self.words.load(GRANT, Ordering::Acquire).unwrap_or(0);
-        if granted == self.granted {
-            return None;
-        }
-        self.granted = granted;
-        (granted != 0).then_some(granted)
+    pub fn granted(&mut self) -> Option<Grant> {
+        self.grantee.take(&self.words)
     }
 
     /// The file behind the ring, to be passed to the agent.

@@ -296,6 +296,58 @@ fn hung_agent_is_noticed_within_two_seconds_and_its_return_too() {
 }
 
 #[test]
+fn node_that_fails_while_the_agent_hangs_is_passed_over_until_it_is_back() {
+    let scene = scene();
+    let mut picker = scene.client.picker();
+    let [bad, good] = nodes();
+    let mut call = |client: &Client, by_picker: bool| {
+        let call = if by_picker {
+            picker.pick(MODULE)
+        } else {
+            client.pick(MODULE)
+        };
+        let call = call.expect("on the board");
+        let node = call.node();
+        let told = if node == bad { call.failed(1) } else { call.ok() };
+        told.expect("kept");
+        node
+    };
+    for _ in 0..40 {
+        call(&scene.client, true);
+    }
+    let both: Vec<_> = (0..20).map(|_| call(&scene.client, true)).collect();
+    assert!(both.contains(&bad), "its agent judges");
+    scene.board.wishes.hangs.store(true, Ordering::SeqCst);
+    eventually("the silence is noticed", || {
+        scene.client.transport() == Transport::StaleBoard
+    });
+    let begun = Instant::now();
+    let tried = (0..200)
+        .filter(|number| call(&scene.client, number % 2 == 0) == bad)
+        .count();
+    let taken = begun.elapsed();
+    // On a machine that is busy for whole seconds the pauses end meanwhile: one try each.
+    let pauses = taken.as_secs() as usize;
+    assert!(
+        (5..=5 + pauses).contains(&tried),
+        "{tried} calls within {taken:?}"
+    );
+    eventually("it is tried again", || call(&scene.client, true) == bad);
+    assert!(
+        begun.elapsed() >= Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(call(&scene.client, false), good);
+    scene.board.wishes.hangs.store(false, Ordering::SeqCst);
+    eventually("the agent is back", || {
+        scene.client.transport() == Transport::Board
+    });
+    let both: Vec<_> = (0..20).map(|_| call(&scene.client, true)).collect();
+    assert!(both.contains(&bad), "its agent judges again");
+}
+
+#[test]
 fn ring_that_is_full_loses_no_call() {
     let (_folder, path) = folder();
     let _agent = FakeAgent::lending(&path, one_node);
