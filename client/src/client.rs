@@ -1,5 +1,6 @@
 //! The client: every question that a caller asks the agent, each with a deadline.
 
+use crate::attempts::Attempts;
 use crate::builder::Builder;
 use crate::call::{Call, Chosen, micros};
 use crate::connection::{Connection, Deadline, timeout};
@@ -136,6 +137,11 @@ impl Client {
             }
         }
         Ok(Call::by_socket(self.clone(), asked?))
+    }
+
+    /// The tries of one call of `module`: each at another node, until the call succeeds or it is time to stop.
+    pub fn attempts(&self, module: ModuleId) -> Attempts<'_> {
+        Attempts::of_client(self, module)
     }
 
     /// What the board says; none where it cannot tell, or there is none. Waits for nobody.

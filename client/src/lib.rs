@@ -1,9 +1,9 @@
 //! What a caller embeds: ask the agent of this machine which node to call, call it, tell how it went.
 //!
 //! Read in this order: [`Client`] (cheap to clone, shared by all threads), [`Picker`] (for one thread), [`Call`] (one
-//! use of a node; measures itself and reports), [`PickError`] and [`ClientError`] (what can go wrong, with texts that
-//! say what to do), then [`admin`] (what the `lars` command asks of any service). Every operation has a deadline, and
-//! nothing waits for a node: calling it is the caller's own business.
+//! use of a node; measures itself and reports), [`Attempts`] (a call that is retried elsewhere), [`PickError`] and
+//! [`ClientError`] (what can go wrong, with texts that say what to do), then [`admin`] (what the `lars` command asks of
+//! any service). Every operation has a deadline, and nothing waits for a node: calling it is the caller's own business.
 //!
 //! Where the agent lends its board, picks are made from it in this process, without a system call, and reports are
 //! written to rings in shared memory; where it does not, the agent is asked over its socket. The results are the same;
@@ -33,6 +33,7 @@
 pub mod admin;
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod attempts;
 mod back_off;
 mod builder;
 mod call;
@@ -51,6 +52,7 @@ mod route;
 mod seat;
 mod stream;
 
+pub use attempts::{AttemptError, Attempts};
 pub use builder::Builder;
 pub use call::{Call, Chosen};
 pub use client::{Client, PickOptions};

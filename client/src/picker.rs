@@ -1,5 +1,6 @@
 //! A picker: what one thread picks with, without sharing anything with the others.
 
+use crate::attempts::Attempts;
 use crate::call::{Call, Chosen, micros};
 use crate::client::{Client, PickOptions};
 use crate::error::{ClientError, PickError};
@@ -45,6 +46,11 @@ impl Picker {
             Some(seat) if chosen.by_board => Call::by_ring(seat.outlet(), chosen),
             _ => Call::by_socket(self.client.clone(), chosen),
         }
+    }
+
+    /// As [`Client::attempts`].
+    pub fn attempts(&mut self, module: ModuleId) -> Attempts<'_> {
+        Attempts::of_picker(self, module)
     }
 
     /// Picks without a guard, for callers that measure for themselves: nothing is reported unless [`Self::report`] is

@@ -58,6 +58,15 @@ impl FakeBoard {
 
     /// Publishes the module with these nodes, all of them as `view` says.
     pub(crate) fn put(&self, module: ModuleId, nodes: &[NodeAddr], view: NodeView) {
+        let rule = Rule::Classic {
+            probe_num: 10,
+            forget_probe_count: false,
+        };
+        self.put_by(rule, module, nodes, view);
+    }
+
+    /// The same under another rule.
+    pub(crate) fn put_by(&self, rule: Rule, module: ModuleId, nodes: &[NodeAddr], view: NodeView) {
         let nodes: Vec<EntryNode> = nodes
             .iter()
             .map(|&addr| EntryNode::new(addr, 100, view))
@@ -65,10 +74,7 @@ impl FakeBoard {
         let entry = Entry {
             module,
             version: 5,
-            rule: Rule::Classic {
-                probe_num: 10,
-                forget_probe_count: false,
-            },
+            rule,
             nodes: &nodes,
         };
         let mut writer = self.writer.lock().expect("no panic");

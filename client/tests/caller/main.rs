@@ -2,6 +2,7 @@
 mod admin;
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod attempts;
 mod board;
 mod calls;
 mod fake_agent;
