@@ -8,7 +8,7 @@ use crate::core::{Core, CoreParts, Owner, no_connection_left};
 use crate::disk;
 use crate::error::AgentError;
 use crate::links::Links;
-use crate::mail::{MEMOS_MAX, Mail};
+use crate::mail::{MEMOS_MAX, Mail, PolicySet};
 use crate::old_front::CompatConfig;
 use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
@@ -25,7 +25,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// How long a not-found answer is remembered: what `lars route add` publishes meanwhile is pushed and replaces it.
 const NOT_FOUND_MEMORY: Duration = Duration::from_secs(1);
@@ -37,6 +37,7 @@ pub struct Agent {
     cores: Cores,
     control: Option<JoinHandle<()>>,
     stop: Arc<Notify>,
+    policies: watch::Sender<Arc<PolicySet>>,
     links: Arc<Links>,
     status: StatusSource,
     /// Whether the disk knew routes.
@@ -55,6 +56,20 @@ impl AgentReadiness {
     /// Whether picks can be answered: the disk knew routes, or dns is connected.
     pub fn ready(&self) -> bool {
         self.remembers || self.links.dns.is_up()
+    }
+}
+
+/// The policies of a running agent, for those who change them. Clones are of the same agent.
+#[derive(Clone)]
+pub struct AgentPolicies(watch::Sender<Arc<PolicySet>>);
+
+impl AgentPolicies {
+    /// Nodes are judged by these policies from here on, within milliseconds: routes, counts, and what is known of the
+    /// nodes stay (see [`Shard::set_policies`]).
+    pub fn set(&self, policy: &PolicyConfig, module_policies: HashMap<ModuleId, PolicyConfig>) {
+        let (policy, modules) = (policy.clone(), module_policies);
+        // Nobody hears it where the control thread has ended: the agent stops.
+        self.0.send_replace(Arc::new(PolicySet { policy, modules }));
     }
 }
 
@@ -117,6 +132,7 @@ impl Agent {
         drop(memos);
 
         let stop = Arc::new(Notify::new());
+        let (policies, policies_set) = watch::channel(Arc::default());
         let parts = ControlParts {
             dns: config.dns.clone(),
             report: config.report.clone(),
@@ -124,6 +140,7 @@ impl Agent {
             mailers: plan.mailers(),
             memos: memo_inbox,
             stop: Arc::clone(&stop),
+            policies: policies_set,
             book: remembered.book,
             routes_path: config.routes_path.clone(),
             spool_path: config.spool_path.clone(),
@@ -161,6 +178,7 @@ impl Agent {
             cores,
             control: Some(control),
             stop,
+            policies,
             links,
             status,
             remembers,
@@ -184,6 +202,11 @@ impl Agent {
             links: Arc::clone(&self.links),
             remembers: self.remembers,
         }
+    }
+
+    /// A way to change its policies while it runs.
+    pub fn policies(&self) -> AgentPolicies {
+        AgentPolicies(self.policies.clone())
     }
 
     /// How bytes are moved, and why.

@@ -16,7 +16,7 @@ use crate::control::ledger::Ledger;
 use crate::control::spooler::Spooler;
 use crate::control::uplink::{EVENTS_MAX, LinkEvent, Uplink};
 use crate::links::{LinkTable, Links};
-use crate::mail::{Mail, Memo};
+use crate::mail::{Mail, Memo, PolicySet};
 use crate::spool_state::SpoolState;
 use crate::stats::ControlCounts;
 use lars_pool::mail::Mailer;
@@ -24,7 +24,7 @@ use lars_shard::{RouteBook, Spool, SpoolConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
@@ -50,6 +50,8 @@ pub(crate) struct ControlParts {
     pub memos: mpsc::Receiver<Memo>,
     /// Told when to stop.
     pub stop: Arc<Notify>,
+    /// Told of policies that differ from those at the start.
+    pub policies: watch::Receiver<Arc<PolicySet>>,
     /// The routes that the disk remembered.
     pub book: RouteBook,
     /// Their file.
@@ -79,6 +81,7 @@ struct Control {
     links: Arc<Links>,
     memos: mpsc::Receiver<Memo>,
     stop: Arc<Notify>,
+    policies: watch::Receiver<Arc<PolicySet>>,
     couriers: Couriers,
     directory: Directory,
     dns_events: mpsc::Receiver<LinkEvent>,
@@ -136,6 +139,7 @@ impl Control {
             links: parts.links,
             memos: parts.memos,
             stop: parts.stop,
+            policies: parts.policies,
             couriers: Couriers::new(parts.mailers, Arc::clone(counts)),
             directory: Directory::new(
                 now,
@@ -170,6 +174,10 @@ impl Control {
                 }
                 Some(event) = self.report_events.recv() => self.ledger.event(event),
                 Some(outcome) = self.ledger.disk() => self.ledger.done(outcome),
+                Ok(()) = self.policies.changed() => {
+                    let set = Arc::clone(&self.policies.borrow_and_update());
+                    self.couriers.send_to_all(|| Mail::Policies(Arc::clone(&set)));
+                }
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             let now = Instant::now();

@@ -241,6 +241,7 @@ impl Handler for Core {
             Mail::Probe(grant) => self.owner.probe(grant),
             Mail::Used(modules) => self.owner.used(now, &modules),
             Mail::Learn(news, confirm) => self.owner.learn(now, &news, Some(confirm)),
+            Mail::Policies(set) => self.owner.set_policies(now, self.me.0, turn.cores(), &set),
             Mail::Drain => self.desk.drain(),
             Mail::Drained => self.desk.drained(),
         }

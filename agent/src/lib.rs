@@ -20,7 +20,7 @@ mod spool_state;
 mod stats;
 mod status;
 
-pub use agent::{Agent, AgentReadiness};
+pub use agent::{Agent, AgentPolicies, AgentReadiness};
 pub use config::{AgentConfig, board_socket, core_socket};
 pub use error::AgentError;
 pub use old_front::CompatConfig;

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use lars_board::Grant;
 use lars_pool::{ConnectionId, CoreIndex};
-use lars_shard::{CallRun, RouteNews};
+use lars_shard::{CallRun, PolicyConfig, RouteNews};
 use lars_wire::ModuleId;
 use lars_wire::caller::{Report, Status};
 use lars_wire::directory::PushAck;
 use lars_wire::record::Tally;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(crate) use lars_wire::caller::Avoid;
 
@@ -71,6 +73,15 @@ pub(crate) struct Answered {
     pub frames: Bytes,
 }
 
+/// How nodes are to be judged from here on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PolicySet {
+    /// Where no module says otherwise.
+    pub policy: PolicyConfig,
+    /// Of single modules.
+    pub modules: HashMap<ModuleId, PolicyConfig>,
+}
+
 /// A push that dns wants to hear of once it is on the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Confirm {
@@ -100,6 +111,8 @@ pub(crate) enum Mail {
     Used(Vec<ModuleId>),
     /// A route from dns.
     Learn(RouteNews, Confirm),
+    /// Nodes are judged by these policies from here on.
+    Policies(Arc<PolicySet>),
     /// The agent stops: take no more reports, and give all counts once every core has said [`Mail::Drained`].
     Drain,
     /// A core, or the callers' thread, has posted its last report.

@@ -1,7 +1,8 @@
 //! The doors for people: the `lars` command, and the library entry that starts any service in-process.
 //!
 //! Read in this order: [`config`] (one file for all services), [`up`] (everything in one process), [`find`] (how
-//! tools find a running Lars), [`database`] (which MySQL a command means), [`outcome`] (exit codes), [`cli`] (one file a subcommand), [`demo`] (the story).
+//! tools find a running Lars), [`database`] (which MySQL a command means), [`outcome`] (exit codes), [`reload`]
+//! (SIGHUP), [`cli`] (one file a subcommand), [`demo`] (the story).
 #![forbid(unsafe_code)]
 
 pub mod addresses;
@@ -17,6 +18,7 @@ pub mod notify;
 pub mod old_config;
 pub mod old_dns;
 pub mod outcome;
+pub mod reload;
 pub mod signals;
 pub mod up;
 

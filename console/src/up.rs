@@ -4,7 +4,7 @@ use crate::addresses::Addresses;
 use crate::admin_http::{AdminHttp, Readiness};
 use crate::config::Config;
 use crate::outcome::{Code, Failure};
-use lars_agent::Agent;
+use lars_agent::{Agent, AgentPolicies};
 use lars_dns::Dns;
 use lars_report::Report;
 use lars_store::StoreConfig;
@@ -138,6 +138,11 @@ impl Up {
             dns,
             _lock: lock,
         })
+    }
+
+    /// A way to change the agent's policies.
+    pub fn policies(&self) -> AgentPolicies {
+        self.agent.policies()
     }
 
     /// Where everything listens.

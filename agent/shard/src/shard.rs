@@ -6,6 +6,7 @@ mod ledger;
 mod modules;
 mod node;
 mod policies;
+mod reload;
 mod run;
 mod slots;
 mod timers;

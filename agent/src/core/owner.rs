@@ -5,7 +5,7 @@ use crate::callers::GrantTray;
 use crate::core::answer::{explanation_frame, frames_without_nodes, route_frames};
 use crate::core::line::Line;
 use crate::core::waiting::Waiters;
-use crate::mail::{Answered, Ask, Confirm, Order, Question};
+use crate::mail::{Answered, Ask, Confirm, Order, PolicySet, Question};
 use crate::stats::CoreCounts;
 use bytes::Bytes;
 use hashbrown::HashSet;
@@ -117,6 +117,14 @@ impl Owner {
         for &module in modules {
             self.shard.used(now, module);
         }
+    }
+
+    /// Nodes are judged by other policies from here on; of single modules those of this owner count.
+    pub(crate) fn set_policies(&mut self, now: Instant, me: u16, cores: u16, set: &PolicySet) {
+        let own = set.modules.iter().filter(|(module, _)| module.shard(cores) == me);
+        let own = own.map(|(&module, policy)| (module, policy.clone())).collect();
+        self.shard.set_policies(now, &set.policy, own, &mut self.commands);
+        self.execute(now);
     }
 
     /// The counts since the last time.

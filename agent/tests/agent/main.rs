@@ -10,6 +10,7 @@ mod judging;
 mod many;
 mod old_callers;
 mod picks;
+mod reload;
 mod reports;
 mod restart;
 mod rings;

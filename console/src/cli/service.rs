@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::notify::{State, notify};
 use crate::outcome::Failure;
+use crate::reload::Reload;
 use crate::signals::EndSignals;
 use clap::Args;
 use lars_agent::Agent;
@@ -26,7 +27,8 @@ pub(super) enum Kind {
 
 #[derive(Args, Debug)]
 pub(super) struct Service {
-    /// The configuration file (TOML); `lars check FILE --print` shows every key
+    /// The configuration file (TOML); `lars check FILE --print` shows every key. An agent reads [policy] and [[module]]
+    /// again on SIGHUP
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -58,6 +60,10 @@ impl Service {
             running.place(&config),
             admin.addr()
         ))?;
+        if let (Running::Agent(agent), Some(path)) = (&running, self.config) {
+            Reload::listen(path, config, agent.policies())
+                .map_err(|error| Failure::other(format!("signals: {error}")))?;
+        }
         notify(State::Ready);
         signals.wait(None);
         notify(State::Stopping);

@@ -6,6 +6,7 @@ use crate::database::Database;
 use crate::demo;
 use crate::notify::{State, notify};
 use crate::outcome::{Code, Failure};
+use crate::reload::Reload;
 use crate::signals::EndSignals;
 use crate::up::{PORT_DEFAULT, UpOptions};
 use clap::Args;
@@ -22,7 +23,8 @@ pub(super) struct Up {
     /// First of four ports (dns, report, console, admin); 0 takes free ones
     #[arg(long, value_name = "BASE", default_value_t = PORT_DEFAULT)]
     port: u16,
-    /// Configuration file: cores, bounds, policies (listeners, paths and links are those of `up`)
+    /// Configuration file: cores, bounds, policies (listeners, paths and links are those of `up`). [policy] and [[module]]
+    /// are read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Serve callers of the C++ Lars too, at UDP 127.0.0.1:8888 to 8890 (`[compat]` of the configuration says otherwise;
@@ -50,12 +52,17 @@ impl Up {
         self.database.put_into(&mut config.store);
         config.compat.enabled |= self.compat;
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
+        let file = self.config.map(|path| (path, config.clone()));
         let options = UpOptions {
             data: crate::find::data_folder(self.data),
             port: self.port,
             config,
         };
         let up = crate::up::Up::start_unless(options, || signals.wait(Some(Instant::now())))?;
+        if let Some((path, config)) = file {
+            Reload::listen(path, config, up.policies())
+                .map_err(|error| Failure::other(format!("signals: {error}")))?;
+        }
         let told = ready_line(&up, begun).and_then(|()| {
             notify(State::Ready);
             if self.demo {

@@ -68,10 +68,15 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it and waits for its first line.
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_logging(args, Stdio::inherit())
+    }
+
+    /// The same with its log somewhere else.
+    pub(crate) fn start_logging(args: &[&str], log: Stdio) -> Self {
         let begun = Instant::now();
         let mut child = command(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .stdin(Stdio::null())
             .spawn()
             .expect("the binary starts");
@@ -105,6 +110,11 @@ impl Running {
         let code = self.wait();
         assert_eq!(code, Some(0), "SIGTERM is a good end");
         begun.elapsed()
+    }
+
+    /// Sends it a signal that does not end it.
+    pub(crate) fn hear(&self, name: &str) {
+        signal(name, &self.child);
     }
 
     /// Kills it, as a machine's end would.

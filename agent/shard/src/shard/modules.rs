@@ -103,6 +103,15 @@ impl Modules {
         }
     }
 
+    /// The modules whose route is here, in order.
+    pub(super) fn known_ids(&self) -> Vec<ModuleId> {
+        let known = self.table.iter();
+        let known = known.filter(|(_, held)| matches!(held.state, State::Known(_)));
+        let mut ids: Vec<ModuleId> = known.map(|(&module, _)| module).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     pub(super) fn insert(&mut self, module: ModuleId, held: Module) {
         self.remove(module);
         self.enqueue(module, &held.state);

@@ -11,6 +11,7 @@ mod seeds;
 mod shard_counts;
 mod shard_modules;
 mod shard_nodes;
+mod shard_reload;
 mod spool;
 mod spool_world;
 mod trust;
