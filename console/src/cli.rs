@@ -2,6 +2,7 @@
 
 mod at_store;
 mod check;
+mod explain;
 mod import;
 mod migrate;
 mod name;
@@ -65,6 +66,8 @@ enum Command {
     Pick(pick::Pick),
     /// Tell the agent how calls to a node went
     ReportCall(report_call::ReportCall),
+    /// Tell why the agent sees each node of a module as it does
+    Explain(explain::Explain),
     /// Run a scenario in virtual time and see how calls would go
     Simulate(simulate::Simulate),
     /// Show how agent, dns and report do
@@ -106,6 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Name(command) => command.run(),
         Command::Pick(command) => command.run(),
         Command::ReportCall(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Shadow(command) => command.run(),

@@ -6,6 +6,7 @@ mod lars;
 mod mysql;
 mod names;
 mod old_programs;
+mod reload;
 mod secrets;
 mod services;
 mod simulate;
