@@ -87,7 +87,7 @@ mod tests {
             for _ in 0..3 {
                 doubts.record(now, MODULE, node(1), Outcome::Failed);
             }
-            now += Duration::from_secs(seconds) - Duration::from_millis(1);
+            now += Duration::from_millis(1_000 * seconds - 1);
             assert!(doubts.doubts(now, MODULE, node(1)));
             now += Duration::from_millis(1);
             assert!(!doubts.doubts(now, MODULE, node(1)), "after {seconds} s");

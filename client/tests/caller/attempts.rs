@@ -114,11 +114,7 @@ fn key_and_wait_go_with_the_tries_and_only_the_first_waits() {
     let agent = FakeAgent::new(&path, first_untried);
     let client = patient(&path);
     fail_all(client.attempts(MODULE).key(7).wait(Duration::from_millis(50)));
-    let picks: Vec<Pick> = agent
-        .wait_for(Kind::Pick, 3)
-        .iter()
-        .map(Got::decode)
-        .collect();
+    let picks: Vec<Pick> = agent.wait_for(Kind::Pick, 3).iter().map(Got::decode).collect();
     let seen: Vec<_> = picks.iter().map(|pick| (pick.key, pick.deadline_ms)).collect();
     assert_eq!(seen, [(Some(7), 50), (Some(7), 0), (Some(7), 0)]);
 }
