@@ -1,5 +1,5 @@
 //! A core that serves requests allocates nothing for them: not for what it receives, not for what it sends, not for
-//! mail to another core and its answer. Its own test program, since the counting allocator is the whole program's.
+//! mail to another core and its answer, not for datagrams. Its own test program, since the counting allocator is the whole program's.
 
 use lars_pool::{
     Bind, CloseReason, ConnectionId, CoreIndex, CoresConfig, Handler, IoChoice, Peer, Plan, Received, Turn,
@@ -7,6 +7,7 @@ use lars_pool::{
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -71,6 +72,11 @@ impl Handler for Parrot {
         Received::Consumed(bytes.len())
     }
 
+    fn datagram(&mut self, _: &mut Turn<'_, Note>, _: u16, bytes: &[u8], answer: &mut [u8]) -> usize {
+        answer[..bytes.len()].copy_from_slice(bytes);
+        bytes.len()
+    }
+
     fn mail(&mut self, turn: &mut Turn<'_, Note>, mail: Note) {
         match mail {
             Note::Question(core, connection) => turn.post(core, Note::Answer(connection)),
@@ -100,6 +106,34 @@ fn rounds(callers: &mut [UnixStream], bytes: &[u8], count: usize) {
     }
 }
 
+/// The same with datagrams, many from each caller at once.
+fn datagram_rounds(callers: &[UdpSocket], count: usize) {
+    for _ in 0..count {
+        for caller in callers {
+            for _ in 0..16 {
+                caller.send(b"datagram").expect("the kernel takes it");
+            }
+        }
+        for caller in callers {
+            for _ in 0..16 {
+                // A ring that this process closed meanwhile may interrupt the wait.
+                while caller.recv(&mut [0; 64]).is_err_and(|error| {
+                    assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "the core answers");
+                    true
+                }) {}
+            }
+        }
+    }
+}
+
+fn datagram_caller(to: SocketAddr) -> UdpSocket {
+    let caller = UdpSocket::bind(("127.0.0.1", 0)).expect("a port is free");
+    caller.connect(to).expect("an address");
+    let deadline = std::time::Duration::from_secs(10);
+    caller.set_read_timeout(Some(deadline)).expect("a socket option");
+    caller
+}
+
 fn requests_are_served_without_allocating(io: IoChoice) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
@@ -114,6 +148,9 @@ fn requests_are_served_without_allocating(io: IoChoice) {
     .expect("a plan");
     plan.listen(&Bind::Unix(path.clone()), 0)
         .expect("the path is free");
+    let addr = plan
+        .take_datagrams(CoreIndex(1), ([127, 0, 0, 1], 0).into(), 0)
+        .expect("a port is free");
     let cores = plan.start(vec![Parrot, Parrot]).expect("the cores start");
     let mut callers: Vec<_> = (0..8)
         .map(|_| UnixStream::connect(&path).expect("it listens"))
@@ -132,6 +169,16 @@ fn requests_are_served_without_allocating(io: IoChoice) {
             "{allocations} allocations over {io:?} for '{text}'"
         );
     }
+    let callers: Vec<_> = (0..8).map(|_| datagram_caller(addr)).collect();
+    datagram_rounds(&callers, 50);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    datagram_rounds(&callers, 500);
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    println!("{io:?}: {allocations} allocations for 64,000 datagrams");
+    assert!(
+        allocations <= 8,
+        "{allocations} allocations over {io:?} for datagrams"
+    );
     cores.stop();
 }
 

@@ -81,6 +81,7 @@ over_both! {
         longest_answer_arrives_whole_and_too_long_a_question_is_left_out,
         datagrams_and_connections_leave_each_other_their_turns,
         what_is_queued_at_the_stop_is_answered_first,
+        callers_of_a_service_that_stops_are_answered_or_refused,
     }
     ending {
         stop_sends_what_is_queued_within_a_second,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// Mail taken from one producer in one turn; the rest waits for the next, so that connections get theirs.
 const MAIL_PER_TURN_MAX: usize = 1024;
 /// How soon to look again for what is not announced: room in another core's queue, memory given back.
-const RETRY_INTERVAL: Duration = Duration::from_millis(1);
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What reaches a core from other threads.
 pub(crate) struct Inbox<M> {

@@ -3,6 +3,7 @@
 use crate::caller::Caller;
 use crate::service::{Service, Wanted, eventually};
 use lars_pool::{CoreIndex, IoChoice};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -122,6 +123,47 @@ pub(crate) fn what_is_queued_at_the_stop_is_answered_first(io: IoChoice) {
         let _ = caller.send(b"x");
         caller
             .recv(&mut [0; 10])
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     });
+}
+
+/// Asks until the service refuses; how often it answered.
+fn ask_until_refused(addr: SocketAddr) -> u32 {
+    let caller = caller(addr);
+    let mut answered = 0;
+    loop {
+        match caller.send(&[b'x']) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return answered,
+            sent => sent.expect("the kernel takes it"),
+        };
+        let received = loop {
+            match caller.recv(&mut [0; 10]) {
+                // A ring that this process closed meanwhile may interrupt the wait.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received,
+            }
+        };
+        match received {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return answered,
+            received => assert_eq!(received.expect("an answer, or a refusal"), 3),
+        }
+        answered += 1;
+    }
+}
+
+/// Nobody waits for an answer that never comes, also not who asks while the socket is being closed.
+pub(crate) fn callers_of_a_service_that_stops_are_answered_or_refused(io: IoChoice) {
+    for _ in 0..20 {
+        let (mut service, addr) = service(io);
+        std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..8).map(|_| scope.spawn(|| ask_until_refused(addr))).collect();
+            eventually("the callers are under way", || {
+                service.sum("lars_pool_datagrams_sent_total") > 300
+            });
+            service.stop();
+            for caller in callers {
+                caller.join().expect("it was answered or refused");
+            }
+        });
+    }
 }
