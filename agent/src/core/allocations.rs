@@ -1,5 +1,6 @@
-//! What the agent's mind allocates for picks and reports on real cores over real sockets: nothing, whichever core owns
-//! the module. What the pool around it allocates is held by a test of its own in pool/.
+//! What the agent's mind allocates for picks and reports on real cores over real sockets, and for the questions and
+//! reports of callers of the C++ Lars: nothing, whichever core owns the module. What the pool around it allocates is
+//! held by a test of its own in pool/.
 
 use super::*;
 use crate::callers::tray;
@@ -9,12 +10,15 @@ use crate::stats::AgentStats;
 use allocation_counter::measure;
 use arc_swap::ArcSwap;
 use lars_board::{Board, BoardConfig};
+use lars_compat::message::{GetHost, HostAnswer, Report as OldReport};
+use lars_compat::{MessageId, datagram, decode, encode};
 use lars_pool::{Bind, CoresConfig, IoChoice, Plan, UNSENT_BYTES_MIN};
 use lars_shard::{PolicyConfig, RouteNews, Shard, ShardConfig};
 use lars_wire::caller::{Hello, Node, Outcome, Pick, Report, Status, Welcome};
 use lars_wire::{Message, ModuleId, NodeAddr, PREFACE, Route, RouteNode, codec};
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +51,10 @@ impl Handler for Watched {
 
     fn received(&mut self, turn: &mut Turn<'_, Mail>, connection: ConnectionId, bytes: &[u8]) -> Received {
         self.watch(|core| core.received(turn, connection, bytes))
+    }
+
+    fn datagram(&mut self, turn: &mut Turn<'_, Mail>, socket: u16, bytes: &[u8], answer: &mut [u8]) -> usize {
+        self.watch(|core| core.datagram(turn, socket, bytes, answer))
     }
 
     fn mail(&mut self, turn: &mut Turn<'_, Mail>, mail: Mail) {
@@ -170,8 +178,63 @@ fn connect(path: &Path) -> UnixStream {
     stream
 }
 
-fn calls_allocate_nothing(io: IoChoice) {
+/// A call of a caller of the C++ Lars: get host, then the report.
+fn old_call(socket: &UdpSocket, module: ModuleId) {
+    let (modid, cmdid) = (module.modid as i32, module.cmdid as i32);
+    let mut bytes = [0; 128];
+    let ask = GetHost { seq: 7, modid, cmdid };
+    let written = encode(MessageId::GetHost, &ask, &mut bytes).expect("it fits");
+    socket.send(&bytes[..written]).expect("the kernel takes it");
+    let received = loop {
+        match socket.recv(&mut bytes) {
+            // A ring that this process closed meanwhile may interrupt the wait.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            received => break received.expect("an answer"),
+        }
+    };
+    let frame = datagram(&bytes[..received]).expect("a frame");
+    let answer: HostAnswer = decode(MessageId::HostAnswer, frame.body).expect("a host");
+    assert_eq!((answer.seq, answer.retcode), (7, 0));
+    let report = OldReport {
+        modid,
+        cmdid,
+        host: answer.host,
+        retcode: 0,
+    };
+    let written = encode(MessageId::Report, &report, &mut bytes).expect("it fits");
+    socket.send(&bytes[..written]).expect("the kernel takes it");
+}
+
+/// The front for callers of the C++ Lars, on the first core.
+fn old_front(plan: &mut Plan<Mail>) -> UdpSocket {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let addr = plan
+        .take_datagrams(CoreIndex(0), loopback, 0)
+        .expect("a port is free");
+    let socket = UdpSocket::bind(loopback).expect("a port is free");
+    socket.connect(addr).expect("an address");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a socket option");
+    socket
+}
+
+/// Calls each module many times, and holds what was allocated meanwhile against next to nothing.
+fn hold(io: IoChoice, allocations: &AtomicU64, mut call: impl FnMut(ModuleId)) {
     const CALLS: usize = 5_000;
+    for module in [module_of(0), module_of(1)] {
+        // Once around, so that every table has the size that it will keep.
+        (0..500).for_each(|_| call(module));
+        let before = allocations.load(Ordering::Relaxed);
+        (0..CALLS).for_each(|_| call(module));
+        let more = allocations.load(Ordering::Relaxed) - before;
+        println!("{io:?}, {module}: {more} allocations for {CALLS} picks and as many reports");
+        // A table may grow once more; every five seconds the modules that were picked from are listed.
+        assert!(more <= 16, "{more} allocations over {io:?} for {module}");
+    }
+}
+
+fn calls_allocate_nothing(io: IoChoice) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let planned = Plan::new(CoresConfig {
@@ -188,20 +251,13 @@ fn calls_allocate_nothing(io: IoChoice) {
     };
     plan.listen_on(CoreIndex(0), &Bind::Unix(path.clone()), 0)
         .expect("the path is free");
+    let old_caller = old_front(&mut plan);
     let allocations = Arc::default();
     let handlers = watched(&plan, &allocations);
     let cores = plan.start(handlers).expect("the cores start");
     let mut caller = connect(&path);
-    for module in [module_of(0), module_of(1)] {
-        // Once around, so that every table has the size that it will keep.
-        (0..500).for_each(|_| call(&mut caller, module));
-        let before = allocations.load(Ordering::Relaxed);
-        (0..CALLS).for_each(|_| call(&mut caller, module));
-        let more = allocations.load(Ordering::Relaxed) - before;
-        println!("{io:?}, {module}: {more} allocations for {CALLS} picks and as many reports");
-        // A table may grow once more; every five seconds the modules that were picked from are listed.
-        assert!(more <= 16, "{more} allocations over {io:?} for {module}");
-    }
+    hold(io, &allocations, |module| call(&mut caller, module));
+    hold(io, &allocations, |module| old_call(&old_caller, module));
     cores.stop();
 }
 
