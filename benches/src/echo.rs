@@ -2,6 +2,7 @@
 //! beside which a service stands.
 
 pub mod blocking;
+pub mod datagrams;
 pub mod pooled;
 
 use crate::exchange::Ask;

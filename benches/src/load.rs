@@ -5,6 +5,7 @@ pub mod change;
 pub mod chase;
 pub mod fanout;
 pub mod latency;
+pub mod old_callers;
 pub mod place;
 pub mod rate;
 

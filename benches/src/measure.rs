@@ -3,6 +3,7 @@
 mod board;
 mod board_size;
 mod buffers;
+mod compat;
 mod directory;
 mod fanout;
 mod latency;
@@ -34,6 +35,7 @@ pub const TABLES: &[Table] = &[
     latency::TABLE,
     rates::TABLE,
     rates::TWINS,
+    compat::TABLE,
     directory::TABLE,
     start::TABLE,
     rest::TABLE,

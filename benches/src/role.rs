@@ -22,6 +22,10 @@ pub const LOAD_BOARD: &str = "load-board";
 pub const LOAD_CHANGE: &str = "load-change";
 /// Many subscribers of one module: [`load::fanout`].
 pub const LOAD_FANOUT: &str = "load-fanout";
+/// An echo of the datagrams of callers of the C++ Lars: [`echo::datagrams`].
+pub const ECHO_DATAGRAMS: &str = "echo-datagrams";
+/// Callers of the C++ Lars: [`load::old_callers`].
+pub const LOAD_OLD_CALLERS: &str = "load-old-callers";
 /// The `lars` command: any service.
 pub const LARS: &str = "lars";
 
@@ -51,6 +55,10 @@ pub fn run(call: &RoleCall) -> ExitCode {
             .and_then(|done| say(&done)),
         LOAD_FANOUT => task(call)
             .and_then(|task| load::fanout::run(&task))
+            .and_then(|done| say(&done)),
+        ECHO_DATAGRAMS => task(call).and_then(|task| echo::datagrams::run(&task)),
+        LOAD_OLD_CALLERS => task(call)
+            .and_then(|task| load::old_callers::run(&task))
             .and_then(|done| say(&done)),
         LARS => {
             return match task::<Vec<String>>(call) {

@@ -109,6 +109,18 @@ impl Services {
         Ok(Server { child, target })
     }
 
+    /// Starts an agent that serves callers of the C++ Lars too, on three ports from `base` on.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn agent_with_old_front(&self, harness: &mut Harness, base: u16) -> Result<Child, BenchError> {
+        let config = format!(
+            "{}[compat]\nenabled = true\nudp_base = {base}\n",
+            self.agent_config(&harness.socket(), Io::Uring)
+        );
+        start(harness, "agent", harness.processors.serving, &config).map(|(child, _)| child)
+    }
+
     /// Changes routes through dns.
     ///
     /// # Errors

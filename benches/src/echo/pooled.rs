@@ -24,18 +24,7 @@ struct Echo {
 /// # Errors
 /// The pool cannot start in the way that is asked for.
 pub fn run(task: &EchoTask) -> Result<(), BenchError> {
-    let config = CoresConfig {
-        name: "echo",
-        io: match task.io {
-            Io::Uring => IoChoice::Uring,
-            Io::Epoll => IoChoice::Epoll,
-        },
-        cores: 1,
-        pin: false,
-        connections_max: 10_000,
-        unsent_bytes_max: 64 * 1024 * 1024,
-    };
-    let mut plan = Plan::new(config).doing("plan a core")?;
+    let mut plan = Plan::new(config(task.io)).doing("plan a core")?;
     let place = match &task.place {
         Place::Unix(path) => {
             plan.listen(&Bind::Unix(path.clone()), 0).doing("listen")?;
@@ -59,6 +48,21 @@ pub fn run(task: &EchoTask) -> Result<(), BenchError> {
     loop {
         std::thread::park();
         std::hint::black_box(&cores);
+    }
+}
+
+/// One core, wherever the process was put.
+pub(super) fn config(io: Io) -> CoresConfig {
+    CoresConfig {
+        name: "echo",
+        io: match io {
+            Io::Uring => IoChoice::Uring,
+            Io::Epoll => IoChoice::Epoll,
+        },
+        cores: 1,
+        pin: false,
+        connections_max: 10_000,
+        unsent_bytes_max: 64 * 1024 * 1024,
     }
 }
 

@@ -35,6 +35,37 @@ pub struct Latencies {
 /// The longest time that is told apart: a connection is given up after it.
 const LONGEST_NS: u64 = ANSWER_WITHIN.as_nanos() as u64;
 
+/// Times as they are measured.
+#[derive(Debug)]
+pub struct Times(Histogram<u64>);
+
+impl Times {
+    /// None yet.
+    ///
+    /// # Errors
+    /// Never: the bounds are good.
+    pub fn new() -> Result<Self, BenchError> {
+        Histogram::new_with_max(LONGEST_NS, 3)
+            .map(Self)
+            .map_err(|error| BenchError::Answer(error.to_string()))
+    }
+
+    /// One more, in nanoseconds.
+    pub fn add(&mut self, ns: u64) {
+        self.0.saturating_record(ns);
+    }
+
+    /// What they come to.
+    pub fn latencies(&self) -> Latencies {
+        Latencies {
+            p50: self.0.value_at_quantile(0.5) as f64,
+            p99: self.0.value_at_quantile(0.99) as f64,
+            p999: self.0.value_at_quantile(0.999) as f64,
+            count: self.0.len(),
+        }
+    }
+}
+
 /// Asks and times.
 ///
 /// # Errors
@@ -46,17 +77,9 @@ pub fn run(task: &LatencyTask) -> Result<Latencies, BenchError> {
     exchange.begin(&mut out);
     let time = Duration::from_secs_f64(task.seconds);
     ask_for(&mut stream, &exchange, &mut out, time / 10, |_| {})?;
-    let mut times = Histogram::<u64>::new_with_max(LONGEST_NS, 3)
-        .map_err(|error| BenchError::Answer(error.to_string()))?;
-    ask_for(&mut stream, &exchange, &mut out, time, |ns| {
-        times.saturating_record(ns);
-    })?;
-    Ok(Latencies {
-        p50: times.value_at_quantile(0.5) as f64,
-        p99: times.value_at_quantile(0.99) as f64,
-        p999: times.value_at_quantile(0.999) as f64,
-        count: times.len(),
-    })
+    let mut times = Times::new()?;
+    ask_for(&mut stream, &exchange, &mut out, time, |ns| times.add(ns))?;
+    Ok(times.latencies())
 }
 
 fn ask_for(

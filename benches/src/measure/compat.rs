@@ -1,0 +1,141 @@
+//! Callers of the C++ Lars: one of them beside a bare UDP echo, and sixteen that ask and report beside a ring echo of
+//! the same datagrams, two received and one sent for each pair.
+
+use super::Table;
+use crate::child::Child;
+use crate::echo::Io;
+use crate::echo::datagrams::DatagramEchoTask;
+use crate::error::{BenchError, Doing};
+use crate::harness::Harness;
+use crate::load::latency::Latencies;
+use crate::load::old_callers::{OldAnswers, OldAsk, OldCallersTask, PORTS};
+use crate::results::Unit;
+use crate::role;
+use crate::services::Services;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+/// Rows of callers of the C++ Lars.
+pub(super) const TABLE: Table = Table {
+    what: "callers of the C++ Lars beside a bare UDP echo",
+    names: &["compat.", "echo.udp.", "compat_over_echo.1"],
+    measure,
+};
+
+/// Callers where there are many.
+const CALLERS: u32 = 16;
+/// Rounds in a quick run, of one caller and of many.
+const ROUNDS_OF_ONE: usize = 15;
+const ROUNDS_OF_MANY: usize = 7;
+/// How often three free ports in a row are looked for.
+const BASES_MAX: usize = 100;
+
+/// A server of datagrams, and how it is asked.
+struct OldServer {
+    child: Child,
+    base: u16,
+    has_routes: bool,
+}
+
+fn measure(harness: &mut Harness) -> Result<(), BenchError> {
+    let services = Services::start(harness)?;
+    let base = free_base()?;
+    let agent = OldServer {
+        child: services.agent_with_old_front(harness, base)?,
+        base,
+        has_routes: true,
+    };
+    measure_one(harness, &agent)?;
+    measure_many(harness, &agent)
+}
+
+fn measure_one(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchError> {
+    let echo = echo(harness, None)?;
+    let [echoes, picks] = interleaved(harness, ROUNDS_OF_ONE, 1, OldAsk::Host, [&echo, agent])?;
+    let us = |answers: &[OldAnswers], of: fn(&Latencies) -> f64| -> Vec<f64> {
+        answers.iter().map(|one| of(&one.times) / 1e3).collect()
+    };
+    let quantiles: [(&str, fn(&Latencies) -> f64); 3] = [
+        ("p50", |times| times.p50),
+        ("p99", |times| times.p99),
+        ("p999", |times| times.p999),
+    ];
+    for (name, of) in quantiles {
+        let beside = format!("echo.udp.{name}");
+        harness.push(beside.clone(), Unit::Us, us(&echoes, of), None)?;
+        let name = format!("compat.pick.1.{name}");
+        harness.push(name, Unit::Us, us(&picks, of), Some(&beside))?;
+    }
+    let pairs = echoes.iter().zip(&picks);
+    let ratios: Vec<f64> = pairs
+        .map(|(echo, pick)| pick.times.p50 / echo.times.p50)
+        .collect();
+    harness.push("compat_over_echo.1", Unit::Ratio, ratios, None)
+}
+
+fn measure_many(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchError> {
+    let echo = echo(harness, Some(Io::Uring))?;
+    let [echoes, pairs] = interleaved(harness, ROUNDS_OF_MANY, CALLERS, OldAsk::Pair, [&echo, agent])?;
+    let rates =
+        |answers: &[OldAnswers]| -> Vec<f64> { answers.iter().map(|one| one.rate.per_core_s()).collect() };
+    let beside = format!("echo.udp.pair.{CALLERS}.per_core_s");
+    harness.push(beside.clone(), Unit::PerS, rates(&echoes), None)?;
+    let name = format!("compat.pair.{CALLERS}.per_core_s");
+    harness.push(name, Unit::PerS, rates(&pairs), Some(&beside))
+}
+
+/// Asks both in turn; each goes first in every other round.
+fn interleaved(
+    harness: &Harness,
+    rounds: usize,
+    callers: u32,
+    ask: OldAsk,
+    servers: [&OldServer; 2],
+) -> Result<[Vec<OldAnswers>; 2], BenchError> {
+    let mut answers = [const { Vec::new() }; 2];
+    for round in 0..harness.rounds(rounds) {
+        for place in [round % 2, 1 - round % 2] {
+            let server = servers[place];
+            let task = OldCallersTask {
+                base: server.base,
+                process: server.child.id(),
+                has_routes: server.has_routes,
+                ask,
+                callers,
+                seconds: harness.seconds(),
+            };
+            let mut load = Child::start(role::LOAD_OLD_CALLERS, harness.processors.asking, &task)?;
+            answers[place].push(load.report(harness.slice() * 2)?);
+        }
+    }
+    Ok(answers)
+}
+
+/// Starts an echo of such callers' datagrams.
+fn echo(harness: &Harness, io: Option<Io>) -> Result<OldServer, BenchError> {
+    let task = DatagramEchoTask {
+        base: free_base()?,
+        io,
+    };
+    let mut child = Child::start(role::ECHO_DATAGRAMS, harness.processors.serving, &task)?;
+    Ok(OldServer {
+        base: child.report(Duration::ZERO)?,
+        child,
+        has_routes: false,
+    })
+}
+
+/// The first of three free UDP ports in a row.
+fn free_base() -> Result<u16, BenchError> {
+    let bound = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+    for _ in 0..BASES_MAX {
+        let base = bound(0)
+            .and_then(|socket| socket.local_addr())
+            .doing("find a port")?
+            .port();
+        if base <= u16::MAX - PORTS && (base..base + PORTS).map(bound).all(|socket| socket.is_ok()) {
+            return Ok(base);
+        }
+    }
+    Err(BenchError::Answer("no three ports in a row are free".to_owned()))
+}
