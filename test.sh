@@ -56,6 +56,9 @@ if $all; then
     RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --test loom_ring --release --target-dir target/loom
     say "services die, databases stop, links move: the long form"
     LARS_CHAOS=full cargo test --locked --release -p lars-console --test chaos -- --nocapture
+    say "a million random datagrams at the front for callers of the C++ Lars"
+    LARS_GARBAGE=1000000 cargo test --locked -p lars-agent --test agent garbage
+    LARS_GARBAGE=1000000 cargo test --locked -p lars-console --test contract old_caller_finds
     say "the demo's story"
     data=$(mktemp -d)
     trap 'rm -rf "$data"' EXIT

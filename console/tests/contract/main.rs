@@ -2,6 +2,7 @@
 
 mod accept;
 mod configuration;
+mod guide;
 mod lars;
 mod mysql;
 mod names;

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 const GARBAGE: u32 = 20_000;
 
 /// One of those programs, ended with the test.
-struct Old {
+pub(crate) struct Old {
     child: Child,
     lines: Receiver<String>,
     /// Held so that it does not see its end.
@@ -19,7 +19,7 @@ struct Old {
 }
 
 impl Old {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/old/old_programs.py");
         let mut child = Command::new("python3")
             .arg(program)
@@ -45,7 +45,7 @@ impl Old {
     }
 
     /// Reads lines until this one.
-    fn says(&self, line: &str) {
+    pub(crate) fn says(&self, line: &str) {
         let mut before = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -100,7 +100,7 @@ fn port(addr: &serde_json::Value) -> String {
 }
 
 /// A port that nobody has.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").port()
 }
@@ -132,35 +132,51 @@ fn old_caller_finds_everything_as_it_was() {
     assert_eq!(said, scenarios.map(|name| format!("came true: {name}")));
 }
 
-/// The old page's writes, each statement by itself and in its order.
-fn old_page(url: &str, row: &str, cmdid: u32) {
-    run_on(url, row);
-    run_on(
-        url,
-        &format!("INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, {cmdid}, UNIX_TIMESTAMP())"),
-    );
-    run_on(
-        url,
-        "UPDATE RouteVersion SET version = UNIX_TIMESTAMP() WHERE id = 1",
-    );
-}
+/// The old page: what it writes, as it was recorded. Each statement stands by itself, an edit writes the whole row, and
+/// only the module that a row has after it gets a change row.
+struct OldPage<'a>(&'a str);
 
-fn insert(cmdid: u32, last: u32) -> String {
-    format!(
-        "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, {cmdid}, {}, 80)",
-        0x0a00_0000 + last
-    )
+impl OldPage<'_> {
+    fn add(&self, cmdid: u32, last: u32) {
+        self.write(&format!(
+            "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, {cmdid}, {}, 80)",
+            0x0a00_0000 + last
+        ));
+        self.announce(cmdid);
+    }
+
+    fn edit(&self, id: u32, cmdid: u32, last: u32, port: u16) {
+        self.write(&format!(
+            "UPDATE RouteData SET cmdid = {cmdid}, modid = 1, serverip = {}, serverport = {port} WHERE (id = {id})",
+            0x0a00_0000 + last
+        ));
+        self.announce(cmdid);
+    }
+
+    /// Announced to nobody.
+    fn delete(&self, id: u32) {
+        self.write(&format!("DELETE FROM RouteData WHERE (id = {id})"));
+    }
+
+    fn announce(&self, cmdid: u32) {
+        self.write(&format!(
+            "INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, {cmdid}, UNIX_TIMESTAMP())"
+        ));
+        self.write("UPDATE RouteVersion SET version = UNIX_TIMESTAMP() WHERE (id = 1)");
+    }
+
+    fn write(&self, statement: &str) {
+        run_on(self.0, statement);
+    }
 }
 
 #[test]
 fn writes_of_the_old_page_reach_old_and_new_agents() {
     let (url, folder) = (database(), tempfile::tempdir().expect("a folder"));
     run_on(&url, include_str!("../../../store/schema/mysql-base.sql"));
-    run_on(
-        &url,
-        "INSERT INTO RouteVersion (id, version) VALUES (1, UNIX_TIMESTAMP())",
-    );
-    run_on(&url, &insert(9, 9));
+    run_on(&url, "INSERT INTO RouteVersion (id, version) VALUES (1, 0)");
+    let page = OldPage(&url);
+    page.add(9, 9);
     let _up = up(folder.path(), &["--mysql", &url]);
     let data = path(folder.path());
     let dns = port(&addresses(folder.path())["dns"]);
@@ -173,33 +189,39 @@ fn writes_of_the_old_page_reach_old_and_new_agents() {
             (node.trim() == expected && code == if expected.is_empty() { 3 } else { 0 }).then_some(())
         });
     };
-    // A node, and another one.
-    old_page(&url, &insert(1, 1), 1);
+    // A node, which is row 2, and another one, which is row 3.
+    page.add(1, 1);
     old[0].says("1.1 10.0.0.1:80");
     picks("1", "10.0.0.1:80");
-    old_page(&url, &insert(1, 2), 1);
+    page.add(1, 2);
     old[0].says("1.1 10.0.0.1:80 10.0.0.2:80");
     // A row is edited: its port, then its module, of which only the new one gets a change row.
-    old_page(
-        &url,
-        "UPDATE RouteData SET serverport = 81 WHERE modid = 1 AND cmdid = 1 AND serverip = 167772161",
-        1,
-    );
+    page.edit(2, 1, 1, 81);
     old[0].says("1.1 10.0.0.1:81 10.0.0.2:80");
-    old_page(
-        &url,
-        "UPDATE RouteData SET cmdid = 2 WHERE modid = 1 AND serverip = 167772161",
-        2,
-    );
+    page.edit(2, 2, 1, 81);
     old[1].says("1.2 10.0.0.1:81");
     old[0].says("1.1 10.0.0.2:80");
     picks("1", "10.0.0.2:80");
     picks("2", "10.0.0.1:81");
-    // A bare DELETE: neither change nor version.
-    run_on(&url, "DELETE FROM RouteData WHERE modid = 1 AND cmdid = 1");
+    // Many writes of one second, whose version is the same.
+    for last in 3..=9 {
+        page.add(2, last);
+    }
+    page.edit(2, 1, 1, 82);
+    old[1].says(&format!(
+        "1.2{}",
+        (3..=9)
+            .map(|last| format!(" 10.0.0.{last}:80"))
+            .collect::<String>()
+    ));
+    old[0].says("1.1 10.0.0.1:82 10.0.0.2:80");
+    // Bare DELETEs: neither change nor version.
+    page.delete(2);
+    old[0].says("1.1 10.0.0.2:80");
+    picks("1", "10.0.0.2:80");
+    page.delete(3);
     old[0].says("1.1");
     picks("1", "");
-    picks("2", "10.0.0.1:81");
 }
 
 #[test]
@@ -316,142 +338,4 @@ fn import_writes_a_file_that_every_service_takes_and_keeps_the_password_apart() 
     assert!(stderr.contains("LARS_MYSQL_PASSWORD") && !format!("{stdout}{stderr}").contains("se?cret"));
     let (code, told) = run_json(&["import", path(&agent), "--json"]);
     assert_eq!((code, told["keys"].as_array().map(Vec::len)), (0, Some(7)));
-}
-
-/// The trial of docs/MIGRATING.md: its file, and its commands with what they print.
-struct Trial {
-    file: String,
-    commands: Vec<(Vec<String>, Vec<String>)>,
-}
-
-/// Reads the trial, with `replaced` put in place of what the guide names.
-fn trial(replaced: &[(&str, String)]) -> Trial {
-    let guide = include_str!("../../../docs/MIGRATING.md");
-    let start = guide.find("## A trial").expect("the trial has a heading");
-    let length = guide[start + 3..].find("\n## ").expect("another follows");
-    let mut text = guide[start..start + 3 + length].to_owned();
-    for (named, put) in replaced {
-        assert!(text.contains(named), "the guide names {named}");
-        text = text.replace(named, put);
-    }
-    let (mut file, mut commands) = (String::new(), Vec::<(Vec<String>, Vec<String>)>::new());
-    for block in text.split("```").skip(1).step_by(2) {
-        if let Some(toml) = block.strip_prefix("toml\n") {
-            toml.clone_into(&mut file);
-            continue;
-        }
-        for line in block.trim().lines() {
-            match line.strip_prefix("$ lars ") {
-                Some(command) => {
-                    let args = command.split(' ').map(str::to_owned).collect();
-                    commands.push((args, Vec::new()));
-                }
-                None => commands
-                    .last_mut()
-                    .expect("a command first")
-                    .1
-                    .push(line.to_owned()),
-            }
-        }
-    }
-    Trial { file, commands }
-}
-
-/// Three free UDP ports in a row.
-fn free_udp_base() -> u16 {
-    let bound = |port: u16| std::net::UdpSocket::bind(("127.0.0.1", port));
-    (0..100)
-        .map(|_| free_port().min(65_000))
-        .find(|&base| (base..base + 3).map(bound).all(|socket| socket.is_ok()))
-        .expect("three ports in a row are free")
-}
-
-/// Fails where it is not so.
-fn holds(url: &str, condition: &str) {
-    run_on(
-        url,
-        &format!("SELECT IF({condition}, 1, (SELECT 1 UNION SELECT 2))"),
-    );
-}
-
-#[test]
-fn trial_of_the_guide_goes_as_written_and_changes_nothing() {
-    let (url, folder) = (database(), tempfile::tempdir().expect("a folder"));
-    run_on(&url, include_str!("../../../store/schema/mysql-base.sql"));
-    run_on(&url, "INSERT INTO RouteVersion (id, version) VALUES (1, 1000)");
-    // A change row that is long old.
-    run_on(
-        &url,
-        "INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 1, 1000)",
-    );
-    for (cmdid, number) in [(1, 0x0a00_0001_u32), (2, 0xc0a8_0002)] {
-        run_on(
-            &url,
-            &format!(
-                "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, {cmdid}, {number}, 7777)"
-            ),
-        );
-    }
-    let old_port = free_port().to_string();
-    let old = Old::start(&["dns", &old_port, "1.1=10.0.0.1:7777", "1.2=192.168.0.2:7777"]);
-    old.says("listening");
-    let base = free_udp_base();
-    let place = |name: &str| folder.path().join(name).display().to_string();
-    let mut replaced = vec![
-        ("127.0.0.1:7778", format!("127.0.0.1:{old_port}")),
-        ("mysql://lars@127.0.0.1:3306/lars_dns", url.clone()),
-        ("enabled = true", format!("enabled = true\nudp_base = {base}")),
-        ("8888, 8889, 8890", format!("{base}, {}, {}", base + 1, base + 2)),
-        ("trial.toml", place("trial.toml")),
-        ("trial.sock", place("trial.sock")),
-        ("trial.routes", place("trial.routes")),
-        ("trial.spool", place("trial.spool")),
-    ];
-    for port in ["17778", "17779", "17781", "17782", "17783"] {
-        replaced.push((port, free_port().to_string()));
-    }
-    let trial = trial(&replaced);
-    std::fs::write(place("trial.toml"), &trial.file).expect("written");
-    let (mut running, mut ran) = (Vec::new(), Vec::new());
-    for (args, expected) in &trial.commands {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        ran.push(args[0]);
-        if matches!(args[0], "dns" | "report" | "agent") {
-            let service = Running::start(&args);
-            assert_eq!(service.first_line.trim_end(), expected.join("\n"), "{args:?}");
-            running.push(service);
-            continue;
-        }
-        let told = eventually("what the guide says", || {
-            let (code, told, _) = run(&args);
-            (code == 0 && (expected.is_empty() || told.trim_end() == expected.join("\n"))).then_some(told)
-        });
-        assert!(!told.is_empty(), "{args:?}");
-    }
-    assert_eq!(ran, ["dns", "report", "shadow", "agent", "pick", "status"]);
-    // A caller of this host, as before.
-    let caller = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
-    caller.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    let ask = [4, 0, 0, 0, 6, 0, 0, 0, 0x08, 7, 0x10, 1, 0x18, 1];
-    caller
-        .send_to(&ask, ("127.0.0.1", base + 2))
-        .expect("the kernel takes it");
-    let mut answer = [0; 64];
-    let bytes = caller.recv(&mut answer).expect("an answer");
-    assert!(answer[..bytes].ends_with(&[0x08, 0x81, 0x80, 0x80, 0x50, 0x10, 0xe1, 0x3c]));
-    // Back: the last that was started first. Its ports are free for the old agent at once.
-    running.pop().expect("the agent runs").terminate();
-    for port in base..base + 3 {
-        std::net::UdpSocket::bind(("127.0.0.1", port)).expect("the old agent can start");
-    }
-    for service in running {
-        service.terminate();
-    }
-    holds(&url, "(SELECT COUNT(*) FROM RouteChange) = 1");
-    holds(&url, "(SELECT MAX(version) FROM RouteVersion) = 1000");
-    holds(&url, "(SELECT COUNT(*) FROM RouteData) = 2");
-    holds(
-        &url,
-        "(SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE 'lars%') = 0",
-    );
 }

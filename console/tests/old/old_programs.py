@@ -10,6 +10,7 @@ asks for a module and prints a line for each route that it hears. `dns` serves f
 Needs nothing but Python.
 """
 
+import os
 import random
 import socket
 import struct
@@ -188,6 +189,7 @@ def until(what, condition):
 class CallerScenarios:
     def __init__(self, lars, data, garbage, ports):
         self.lars, self.data, self.garbage = lars, data, garbage
+        self.seed = int(os.environ.get("LARS_SEED", random.randrange(1 << 32)))
         self.ports, self.caller = ports, Caller(ports)
 
     def route(self, verb, module, node):
@@ -273,20 +275,26 @@ class CallerScenarios:
     def random_datagrams(self):
         module = (1, 7)
         self.added(module, ["10.0.0.1:1"])
-        other = Caller(self.ports)
+        # Two who send it: the one must hear nothing. What the other sends may by chance be a question; it does not
+        # read what answers that.
+        other, wild = Caller(self.ports), Caller(self.ports)
+        random.seed(self.seed)
+        print("seed:", self.seed, file=sys.stderr, flush=True)
         for place in range(self.garbage):
             body = random.randbytes(random.randrange(40))
-            kind = place % 4
+            kind = place % 5
             if kind == 0:
                 datagram = body
             elif kind == 1:
                 # A length that is wrong.
-                datagram = struct.pack("<ii", random.randrange(10), random.randrange(-5, 70_000)) + body
-                if struct.unpack("<i", datagram[4:8])[0] == len(body):
-                    continue
+                length = random.choice([-(1 << 31), -1, len(body) - 1, len(body) + 1, 65_527, (1 << 31) - 1])
+                datagram = struct.pack("<ii", random.randrange(10), length) + body
             elif kind == 2:
                 # A good frame of what is not answered.
                 datagram = frame(random.choice([0, 1, 2, 3, 5, 6, 8, 9, -1, 1 << 30]), body)
+            elif kind == 3:
+                wild.send((0, place), frame(random.choice([GET_HOST, CALLER_GET_ROUTE]), body))
+                continue
             else:
                 # A question whose body is cut in the middle of a number.
                 datagram = frame(random.choice([GET_HOST, CALLER_GET_ROUTE]), b"\x08" + b"\xff" * 3)
