@@ -121,7 +121,10 @@ fn change_made_while_loading_is_found_by_the_next_look() {
     let mut store = Memory::default();
     store.insert(1, 1);
     let mut keeper = keeper();
-    // The look before the load, and its first page.
+    // The look before the load, and a failure, so that it goes on page by page; then its first page.
+    store.calls_left = Some(1);
+    assert!(now(keeper.look(&mut store)).is_err());
+    store.calls_left = None;
     assert_eq!(now(keeper.look(&mut store)).ok(), Some(Looked::Busy));
     *store.rows.get_mut(&1).expect("a row") = RouteRecord {
         weight: 7,
