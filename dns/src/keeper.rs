@@ -35,8 +35,8 @@ enum Stage {
     Watching,
     /// Reads a slice of the sweep, after a look.
     Sweeping,
-    /// Compares everything with the catalog, page by page; rows up to this id are done.
-    Comparing(u64),
+    /// Compares a page with the catalog, after a look.
+    Comparing,
 }
 
 #[derive(Default)]
@@ -70,6 +70,10 @@ pub(crate) struct Keeper {
     stage: Stage,
     interval: Duration,
     comparisons: u64,
+    /// Rows up to this id are compared, where everything is; in between what is announced has its turn.
+    compared_to: Option<u64>,
+    /// Another comparison is due when this one is done: the reason for it may lie where this one was already.
+    compare_again: bool,
     /// Changes that the sweep came across: nobody had announced them.
     changes_found: u64,
     /// The version that an edit of ours made, until the next look shows it.
@@ -91,6 +95,8 @@ impl Keeper {
             stage: Stage::Loading(Box::default()),
             interval,
             comparisons: 0,
+            compared_to: None,
+            compare_again: false,
             changes_found: 0,
             edited: None,
             unread: BTreeMap::new(),
@@ -183,10 +189,7 @@ impl Keeper {
     pub(crate) async fn look(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
         let looked = match &self.stage {
             Stage::Loading(_) => self.load_page(store).await,
-            Stage::Comparing(after) => {
-                let after = *after;
-                self.compare_page(store, after).await
-            }
+            Stage::Comparing => self.compare_page(store).await,
             Stage::Watching => self.watch(store).await,
             Stage::Sweeping => {
                 let before = self.changes.len();
@@ -271,13 +274,17 @@ impl Keeper {
         if reread.hurry {
             self.sweep.hurry();
         }
-        if reread.everything {
-            self.comparisons += 1;
-            self.stage = Stage::Comparing(0);
-            return Ok(Looked::Busy);
+        if reread.everything && self.compared_to.is_some() {
+            self.compare_again = true;
+        } else if reread.everything {
+            self.start_comparison();
         }
         // In a step of its own, so that what was found so far is pushed first.
-        self.stage = Stage::Sweeping;
+        self.stage = if self.compared_to.is_some() {
+            Stage::Comparing
+        } else {
+            Stage::Sweeping
+        };
         Ok(Looked::Busy)
     }
 
@@ -308,20 +315,35 @@ impl Keeper {
         Ok(Looked::Idle)
     }
 
-    async fn compare_page(&mut self, store: &mut impl RouteStore, after: u64) -> Result<Looked, StoreError> {
+    fn start_comparison(&mut self) {
+        self.comparisons += 1;
+        self.compared_to = Some(0);
+        self.compare_again = false;
+    }
+
+    async fn compare_page(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
+        self.stage = Stage::Watching;
+        let after = self.compared_to.unwrap_or(0);
         let rows = store.rows_after(after, PAGE_ROWS).await?;
         let last = rows.last_id.unwrap_or(u64::MAX);
         let compared = self.publisher.compare(after, last, &rows);
         self.reread(store, compared.differing, Reason::Compared).await?;
         if rows.last_id.is_some() {
-            self.stage = Stage::Comparing(last);
+            self.compared_to = Some(last);
             return Ok(Looked::Busy);
         }
-        self.stage = Stage::Watching;
+        self.compared_to = None;
+        if self.compare_again {
+            self.start_comparison();
+        }
         let vanished = self.guard.compared(self.publisher.catalog().modules());
         self.reread(store, vanished.into_iter().collect(), Reason::Found)
             .await?;
-        Ok(Looked::Idle)
+        Ok(if self.compared_to.is_some() {
+            Looked::Busy
+        } else {
+            Looked::Idle
+        })
     }
 
     /// Reads modules and publishes what differs and is believed; then those that rows have left for them. Modules that

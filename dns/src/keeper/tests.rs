@@ -1,5 +1,6 @@
 //! The keeper against a store in memory that fails when it is told to.
 
+mod gone;
 mod memory;
 
 use super::*;
@@ -270,67 +271,37 @@ fn unexplained_version_compares_everything() {
 }
 
 #[test]
-fn emptied_table_is_served_as_it_was_until_its_rows_are_back() {
+fn announced_change_does_not_wait_for_a_comparison_under_way() {
     let mut store = Memory::default();
-    for cmdid in 1..=30 {
-        store.insert(cmdid, 1);
+    for last in 1..=100_000 {
+        store.insert(last % 10, last);
     }
     let mut keeper = loaded(&mut store);
-    let kept = std::mem::take(&mut store.rows);
-    store.version += 1;
-    assert_eq!(looks(&mut keeper, &mut store, 20), []);
-    assert_eq!(
-        (keeper.held(), keeper.publisher.catalog().modules()),
-        ((30, 30), 30)
-    );
-    store.rows = kept;
-    assert_eq!(looks(&mut keeper, &mut store, 2), []);
-    assert_eq!(keeper.held(), (0, 0));
-}
-
-#[test]
-fn modules_deleted_one_after_the_other_are_all_held_when_most_are_gone() {
-    let mut store = Memory::default();
-    let ids: Vec<u64> = (1..=25).map(|cmdid| store.insert(cmdid, 1)).collect();
-    let mut keeper = loaded(&mut store);
-    for id in &ids[..24] {
-        store.rows.remove(id);
-        assert_eq!(looks(&mut keeper, &mut store, 1), []);
+    store.version += 5;
+    looks(&mut keeper, &mut store, 1);
+    let edit = |store: &mut Memory, id: u64| {
+        let cmdid = id as u32 % 10;
+        let edited = RouteRecord {
+            weight: 7,
+            ..row(id, cmdid, id as u32)
+        };
+        store.rows.insert(id, edited);
+    };
+    // Steps: a look, a page, a look, a page.
+    for _ in 0..4 {
+        assert_eq!(now(keeper.look(&mut store)).ok(), Some(Looked::Busy));
     }
-    assert_eq!(looks(&mut keeper, &mut store, 100), []);
-    assert_eq!(keeper.held(), (24, 24));
-    now(keeper.accept(&mut store)).expect("the store answers");
-    assert_eq!((keeper.take_changes().len(), keeper.held()), (24, (0, 0)));
-}
-
-#[test]
-fn module_that_is_gone_unannounced_is_published_when_no_other_went_for_a_second() {
-    let mut store = Memory::default();
-    let ids: Vec<u64> = (1..=25).map(|cmdid| store.insert(cmdid, 1)).collect();
-    let mut keeper = loaded(&mut store);
-    store.rows.remove(&ids[0]);
-    assert_eq!(looks(&mut keeper, &mut store, 10), []);
-    assert_eq!(looks(&mut keeper, &mut store, 1), [module(1)]);
-}
-
-#[test]
-fn rows_gone_behind_our_own_edit_are_not_explained_by_it() {
-    let mut store = Memory::default();
-    let mut keeper = loaded(&mut store);
-    for cmdid in 1..=25 {
-        let put = RouteEdit::Put(lars_wire::admin::RouteRow {
-            module: module(cmdid),
-            node: NodeAddr::from_ipv4_number(0x0a00_0001, 80),
-            weight: 100,
-            state: NodeState::Serving,
-            zone: String::new(),
-        });
-        now(keeper.edit(&mut store, &[put])).expect("the store answers");
-    }
-    assert_eq!(keeper.take_changes().len(), 25);
-    store.rows.clear();
-    assert_eq!(looks(&mut keeper, &mut store, 20), []);
-    assert_eq!(keeper.held(), (25, 25));
+    assert_eq!((keeper.comparisons(), keeper.compared_to), (1, Some(40_000)));
+    edit(&mut store, 99_993);
+    store.announce(3);
+    // And one that only another comparison finds, which must not be lost with the one under way.
+    edit(&mut store, 10_004);
+    assert_eq!(now(keeper.look(&mut store)).ok(), Some(Looked::Busy));
+    let changed: Vec<_> = keeper.take_changes().iter().map(Change::module).collect();
+    assert_eq!(changed, [module(3)]);
+    store.version += 5;
+    assert_eq!(looks(&mut keeper, &mut store, 1), [module(4)]);
+    assert_eq!((keeper.comparisons(), keeper.compared_to), (2, None));
 }
 
 #[test]
