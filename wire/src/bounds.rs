@@ -24,8 +24,8 @@ pub const CALLER_NAME_BYTES_MAX: usize = 64;
 pub const MODULES_MAX: usize = 1_024;
 /// Tallies in one batch.
 pub const TALLIES_MAX: usize = 512;
-/// Nodes in one explanation: no more fit a body, however short their reasons (35 bytes each and the head).
-pub const EXPLAINED_MAX: usize = 1_871;
+/// Nodes in one explanation: no more fit a body, however short their reasons (52 bytes each and the head).
+pub const EXPLAINED_MAX: usize = 1_259;
 /// Counts, notes and links, each, of a status.
 pub const STATUS_LINES_MAX: usize = 256;
 /// Changes in one edit: they are stored in one transaction.
@@ -67,8 +67,8 @@ const TALLY_BYTES: usize = MODULE_BYTES + NODE_ADDR_BYTES + 4 + 4 * 4 + 8 + 4 + 
 const ROUTE_ROW_BYTES_MAX: usize = MODULE_BYTES + NODE_ADDR_BYTES + 2 + 1 + COUNT_BYTES + ZONE_BYTES_MAX;
 /// Bytes of an edit at most: tag, row.
 const ROUTE_EDIT_BYTES_MAX: usize = 4 + ROUTE_ROW_BYTES_MAX;
-/// Bytes of an explained node without its reason: node, view, since, the reason's length.
-const NODE_EXPLAINED_BYTES: usize = NODE_ADDR_BYTES + 1 + 8 + COUNT_BYTES;
+/// Bytes of an explained node at most, without its reason: node, view, since, the reason's length, cost, in flight, probe.
+const NODE_EXPLAINED_BYTES: usize = NODE_ADDR_BYTES + 1 + 8 + COUNT_BYTES + 4 + 4 + 9;
 
 /// Bytes of the largest report batch.
 pub const REPORT_BATCH_BYTES_MAX: usize = COUNT_BYTES + REPORTS_MAX * REPORT_BYTES;

@@ -1,11 +1,10 @@
 //! Caller and agent: which node, and how did it go. These are the hot messages; none of them allocates to decode
 //! but the batch, the name of a caller and the texts for people.
 
+mod explanation;
+
 use crate::bounded;
-use crate::bounds::{
-    AVOID_MAX, CALLER_NAME_BYTES_MAX, EXPLAINED_MAX, NODE_BODY_BYTES, REPORT_BYTES, REPORTS_MAX,
-    TEXT_BYTES_MAX,
-};
+use crate::bounds::{AVOID_MAX, CALLER_NAME_BYTES_MAX, NODE_BODY_BYTES, REPORT_BYTES, REPORTS_MAX};
 use crate::byte_enum::byte_enum;
 use crate::codec::Message;
 use crate::frame::Kind;
@@ -15,6 +14,8 @@ use crate::plain::{Reader, Writer};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use explanation::{Explain, Explanation, NodeExplained, NodeView};
 
 byte_enum! {
     /// How a question was answered.
@@ -203,56 +204,6 @@ pub struct Registered {
     pub version: u64,
 }
 
-/// Why does each node of the module stand as it does? Answered by [`Explanation`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explain {
-    /// The module.
-    pub module: ModuleId,
-}
-
-byte_enum! {
-    /// A node as the agent sees it.
-    pub enum NodeView {
-        /// Takes picks.
-        Idle = 0,
-        /// Gets probes alone.
-        Overloaded = 1,
-        /// Overloaded, with a probe under way.
-        Probing = 2,
-        /// Gets no new picks, by the operator's wish.
-        Draining = 3,
-    }
-}
-
-/// The answer to [`Explain`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// Ok, not found or pending.
-    pub status: Status,
-    /// Version of the route.
-    pub version: u64,
-    /// The policy's name. At most [`TEXT_BYTES_MAX`] bytes, as each reason.
-    pub policy: String,
-    /// How many nodes the module has; `nodes` holds the first of them that fit.
-    pub total: u32,
-    /// One line a node; at most [`EXPLAINED_MAX`].
-    #[serde(deserialize_with = "bounded::seq::<EXPLAINED_MAX, _, _>")]
-    pub nodes: Vec<NodeExplained>,
-}
-
-/// One node of an [`Explanation`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeExplained {
-    /// The node.
-    pub node: NodeAddr,
-    /// How the agent sees it.
-    pub view: NodeView,
-    /// For how long, in milliseconds.
-    pub since_ms: u64,
-    /// Which rule put it there, with its numbers.
-    pub reason: String,
-}
-
 /// Answered by [`Pong`] after everything before it on this connection was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {
@@ -392,25 +343,6 @@ impl Message for Register {
 }
 impl Message for Registered {
     const KIND: Kind = Kind::Registered;
-}
-impl Message for Explain {
-    const KIND: Kind = Kind::Explain;
-}
-impl Message for Explanation {
-    const KIND: Kind = Kind::Explanation;
-    fn check(&self) -> Result<(), &'static str> {
-        if self.nodes.len() > EXPLAINED_MAX {
-            return Err("nodes");
-        }
-        if self.policy.len() > TEXT_BYTES_MAX {
-            return Err("policy");
-        }
-        if self.nodes.iter().any(|node| node.reason.len() > TEXT_BYTES_MAX) {
-            Err("reason")
-        } else {
-            Ok(())
-        }
-    }
 }
 impl Message for Ping {
     const KIND: Kind = Kind::Ping;

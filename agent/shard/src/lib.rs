@@ -17,6 +17,6 @@ pub mod trust;
 
 pub use book::{Noted, RouteBook, RouteNews};
 pub use outbox::TallyOutbox;
-pub use policy::{Policy, PolicyConfig, PolicyName, Preset};
+pub use policy::{InFlight, Policy, PolicyConfig, PolicyName, Preset};
 pub use shard::{CallRun, Command, Shard, ShardConfig, ShardCounts};
 pub use spool::{Spool, SpoolConfig};

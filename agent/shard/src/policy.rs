@@ -1,177 +1,48 @@
 //! When a node is bad and when it is good again: the configuration, and the seam behind which every policy stands.
 //!
-//! A policy is a module beside `policy/classic.rs`, one variant of [`Policy`] (what a module is judged by) and one of
-//! `NodeMind` (what is remembered of one node). Enums and no trait objects: a report costs no indirect call.
+//! Two ways of judging: that of the C++ system, one node at a time (`classic`), and that of all other policies, a
+//! module's nodes together (`adaptive`); those differ only in how readers of the board choose among the nodes that are
+//! in use. Enums and no trait objects: a report costs no indirect call.
 
+pub mod adaptive;
 pub mod classic;
+mod config;
 mod mind;
 
-use classic::Rule;
-use serde::{Deserialize, Serialize};
-use std::ops::RangeInclusive;
+use lars_board::NodeSlot;
 use std::time::{Duration, Instant};
 
-pub(crate) use mind::NodeMind;
+pub use config::{PolicyConfig, PolicyName, Preset};
+pub(crate) use mind::{GroupMind, NodeMind};
 
-/// The policies there are. An unknown name is refused where the configuration is read, with the list of these.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PolicyName {
-    /// The rule of the C++ system, exactly.
-    #[default]
-    Classic,
-}
-
-/// The sets of thresholds of `classic`, named after the two C++ systems that they come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// The C++ Lars.
-    #[default]
-    Lars,
-    /// Its ancestor ELB: slower to forgive, and a failure weighs as much as it cost.
-    Elb,
-}
-
-/// `[policy]` of the configuration, and the overrides of a `[[module]]`. What is not given takes the global value,
-/// and what is not given there either the preset's. A module's own preset changes only what neither place gives.
-///
-/// The thresholds are those of the C++ systems under their names; where two defaults stand, they are those of the
-/// presets `lars` and `elb`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PolicyConfig {
-    /// The policy: `classic` (default, the only one).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<PolicyName>,
-    /// `lars` (default) or `elb`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<Preset>,
-    /// Picks between two probes while some node is overloaded. Default 10, 1 to 65,535.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub probe_num: Option<u16>,
-    /// An idle node is overloaded above this share of failures, assumed successes counted in. Default 0.1, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub err_rate: Option<f64>,
-    /// An idle node is overloaded after this many failures in a row. Default 15, 1 to 1,000,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub contin_err_limit: Option<u32>,
-    /// Successes that an idle node is assumed to start with. Default 180, 0 to 1,000,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init_succ_cnt: Option<u32>,
-    /// Failures that an overloaded node is assumed to start with. Default 5, 0 to 1,000,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init_err_cnt: Option<u32>,
-    /// An overloaded node is idle above this share of successes, assumed failures counted in. Default 0.5 or 0.95,
-    /// 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub succ_rate: Option<f64>,
-    /// An overloaded node is idle after this many successes in a row. Default 15, 1 to 1,000,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub contin_succ_limit: Option<u32>,
-    /// An overloaded node is idle after this long, in milliseconds. Default 15,000 or 180,000, 100 to 86,400,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub overload_timeout_ms: Option<u32>,
-    /// Length of an idle node's window and of its status window, in milliseconds. Default 15,000, 100 to 3,600,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub idle_timeout_ms: Option<u32>,
-    /// A window is bad from this share of failures on, nothing assumed. Default 0.7, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window_err_rate: Option<f64>,
-    /// An idle node is overloaded after this many bad windows running. Default 1 or 2, 1 to 1,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window_err_limit: Option<u32>,
-}
-
-/// Counts that a threshold may be given as.
-const COUNT_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-/// Counts that may be assumed.
-const ASSUMED_RANGE: RangeInclusive<u32> = 0..=1_000_000;
-/// How long a node may stay overloaded: up to a day.
-const OVERLOAD_TIMEOUT_MS_RANGE: RangeInclusive<u32> = 100..=86_400_000;
-/// How long a window may be: up to an hour.
-const IDLE_TIMEOUT_MS_RANGE: RangeInclusive<u32> = 100..=3_600_000;
-/// Bad windows running.
-const WINDOWS_RANGE: RangeInclusive<u32> = 1..=1_000;
-
-impl PolicyConfig {
-    /// Judges every value that is given; the error names the key, the value and the range.
-    pub fn check(&self) -> Result<(), String> {
-        if self.probe_num == Some(0) {
-            return Err("probe_num = 0 is out of range: 1 to 65535".to_owned());
-        }
-        check_rate("err_rate", self.err_rate)?;
-        check_rate("succ_rate", self.succ_rate)?;
-        check_rate("window_err_rate", self.window_err_rate)?;
-        check_count("contin_err_limit", self.contin_err_limit, &COUNT_RANGE)?;
-        check_count("contin_succ_limit", self.contin_succ_limit, &COUNT_RANGE)?;
-        check_count("init_succ_cnt", self.init_succ_cnt, &ASSUMED_RANGE)?;
-        check_count("init_err_cnt", self.init_err_cnt, &ASSUMED_RANGE)?;
-        check_count(
-            "overload_timeout_ms",
-            self.overload_timeout_ms,
-            &OVERLOAD_TIMEOUT_MS_RANGE,
-        )?;
-        check_count("idle_timeout_ms", self.idle_timeout_ms, &IDLE_TIMEOUT_MS_RANGE)?;
-        check_count("window_err_limit", self.window_err_limit, &WINDOWS_RANGE)
-    }
-
-    /// What this gives, completed by what `global` gives: module over global.
-    #[must_use]
-    pub fn over(&self, global: &Self) -> Self {
-        Self {
-            name: self.name.or(global.name),
-            preset: self.preset.or(global.preset),
-            probe_num: self.probe_num.or(global.probe_num),
-            err_rate: self.err_rate.or(global.err_rate),
-            contin_err_limit: self.contin_err_limit.or(global.contin_err_limit),
-            init_succ_cnt: self.init_succ_cnt.or(global.init_succ_cnt),
-            init_err_cnt: self.init_err_cnt.or(global.init_err_cnt),
-            succ_rate: self.succ_rate.or(global.succ_rate),
-            contin_succ_limit: self.contin_succ_limit.or(global.contin_succ_limit),
-            overload_timeout_ms: self.overload_timeout_ms.or(global.overload_timeout_ms),
-            idle_timeout_ms: self.idle_timeout_ms.or(global.idle_timeout_ms),
-            window_err_rate: self.window_err_rate.or(global.window_err_rate),
-            window_err_limit: self.window_err_limit.or(global.window_err_limit),
-        }
-    }
-}
-
-fn check_rate(key: &str, rate: Option<f64>) -> Result<(), String> {
-    match rate {
-        Some(rate) if !(0.0..=1.0).contains(&rate) => Err(format!("{key} = {rate} is out of range: 0 to 1")),
-        _ => Ok(()),
-    }
-}
-
-fn check_count(key: &str, count: Option<u32>, range: &RangeInclusive<u32>) -> Result<(), String> {
-    match count {
-        Some(count) if !range.contains(&count) => {
-            let (start, end) = (range.start(), range.end());
-            Err(format!("{key} = {count} is out of range: {start} to {end}"))
-        }
-        _ => Ok(()),
-    }
-}
+/// How many calls a node has in flight, for all readers of the agent's process together: by the number under which
+/// readers know the node.
+pub type InFlight<'a> = &'a dyn Fn(NodeSlot) -> u32;
 
 /// What a module is judged by: a configuration with every blank filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
+    /// See [`adaptive`]: all policies but the classic one.
+    Adaptive(adaptive::Rule),
     /// See [`classic`].
-    Classic(Rule),
+    Classic(classic::Rule),
 }
 
 impl Policy {
-    /// Fills the blanks of `config` from its preset.
+    /// Fills the blanks of `config`.
     pub fn new(config: &PolicyConfig) -> Self {
         match config.name.unwrap_or_default() {
-            PolicyName::Classic => Self::Classic(Rule::new(config)),
+            PolicyName::Classic => Self::Classic(classic::Rule::new(config)),
+            PolicyName::Adaptive | PolicyName::WeightedRoundRobin | PolicyName::ConsistentHash => {
+                Self::Adaptive(adaptive::Rule::new(config))
+            }
         }
     }
 
     /// Its name, as the configuration spells it.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Adaptive(rule) => rule.name(),
             Self::Classic(_) => "classic",
         }
     }
@@ -179,6 +50,7 @@ impl Policy {
     /// How readers of the board are to choose.
     pub fn board_rule(&self) -> lars_board::Rule {
         match self {
+            Self::Adaptive(rule) => rule.board_rule(),
             Self::Classic(rule) => rule.board_rule(),
         }
     }
@@ -186,14 +58,24 @@ impl Policy {
     /// How long a node's status window stays open after the call that opened it.
     pub fn status_window(&self) -> Duration {
         match self {
+            Self::Adaptive(rule) => rule.status_window,
             Self::Classic(rule) => rule.idle_timeout,
         }
     }
 
-    /// What is thought of a node that nothing is known of.
-    pub(crate) fn new_mind(&self, now: Instant) -> NodeMind {
+    /// What is thought of a node that nothing is known of; `warms` where it came into a route that was there before.
+    pub(crate) fn new_mind(&self, now: Instant, warms: bool) -> NodeMind {
         match self {
+            Self::Adaptive(rule) => NodeMind::Adaptive(Box::new(adaptive::Mind::new(rule, now, warms))),
             Self::Classic(rule) => NodeMind::Classic(classic::Mind::new(rule, now)),
+        }
+    }
+
+    /// What is thought of a module's nodes together, before any call.
+    pub(crate) fn new_group(&self, now: Instant) -> GroupMind {
+        match self {
+            Self::Adaptive(_) => GroupMind::Adaptive(Box::new(adaptive::Group::new(now))),
+            Self::Classic(_) => GroupMind::Single,
         }
     }
 }
@@ -201,6 +83,16 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rule(config: &PolicyConfig) -> classic::Rule {
+        match Policy::new(&PolicyConfig {
+            name: Some(PolicyName::Classic),
+            ..config.clone()
+        }) {
+            Policy::Classic(rule) => rule,
+            Policy::Adaptive(rule) => panic!("{rule:?}"),
+        }
+    }
 
     #[test]
     fn module_wins_over_global_and_global_over_preset() {
@@ -214,24 +106,20 @@ mod tests {
             probe_num: Some(3),
             ..PolicyConfig::default()
         };
-        let Policy::Classic(rule) = Policy::new(&module.over(&global));
+        let rule = rule(&module.over(&global));
         assert_eq!((rule.probe_num, rule.err_rate, rule.succ_rate), (3, 0.2, 0.95));
     }
 
     #[test]
     fn presets_differ_where_the_two_systems_did() {
         let rule = |preset| {
-            let Policy::Classic(rule) = Policy::new(&PolicyConfig {
+            rule(&PolicyConfig {
                 preset: Some(preset),
                 ..PolicyConfig::default()
-            });
-            rule
+            })
         };
         let (lars, elb) = (rule(Preset::Lars), rule(Preset::Elb));
-        assert_eq!(
-            Policy::new(&PolicyConfig::default()),
-            Policy::Classic(lars.clone())
-        );
+        assert_eq!(self::rule(&PolicyConfig::default()), lars);
         assert_eq!((lars.succ_rate, elb.succ_rate), (0.5, 0.95));
         assert_eq!((lars.window_err_limit, elb.window_err_limit), (1, 2));
         assert_eq!(
@@ -255,6 +143,42 @@ mod tests {
     }
 
     #[test]
+    fn every_name_is_judged_and_chosen_by_its_rule() {
+        let policy = |name| {
+            Policy::new(&PolicyConfig {
+                name: Some(name),
+                ..PolicyConfig::default()
+            })
+        };
+        assert_eq!(
+            Policy::new(&PolicyConfig::default()),
+            policy(PolicyName::Adaptive)
+        );
+        for (name, spelt) in [
+            (PolicyName::Adaptive, "adaptive"),
+            (PolicyName::Classic, "classic"),
+            (PolicyName::WeightedRoundRobin, "weighted-round-robin"),
+            (PolicyName::ConsistentHash, "consistent-hash"),
+        ] {
+            let board = policy(name).board_rule();
+            let matches = match name {
+                PolicyName::Adaptive => matches!(board, lars_board::Rule::Adaptive(_)),
+                PolicyName::Classic => matches!(board, lars_board::Rule::Classic { .. }),
+                PolicyName::WeightedRoundRobin => matches!(board, lars_board::Rule::WeightedRoundRobin(_)),
+                PolicyName::ConsistentHash => matches!(
+                    board,
+                    lars_board::Rule::ConsistentHash {
+                        load_max_percent: 125,
+                        ..
+                    }
+                ),
+            };
+            assert!(matches, "{name:?} {board:?}");
+            assert_eq!(policy(name).name(), spelt);
+        }
+    }
+
+    #[test]
     fn value_out_of_range_is_named_with_its_range() {
         let config = |change: fn(&mut PolicyConfig)| {
             let mut config = PolicyConfig::default();
@@ -263,7 +187,7 @@ mod tests {
         };
         assert_eq!(config(|_| ()), Ok(()));
         type Change = fn(&mut PolicyConfig);
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 12] = [
             ("probe_num = 0", |c| c.probe_num = Some(0)),
             ("err_rate = 1.5", |c| c.err_rate = Some(1.5)),
             ("succ_rate = NaN", |c| c.succ_rate = Some(f64::NAN)),
@@ -272,6 +196,10 @@ mod tests {
             ("idle_timeout_ms = 99", |c| c.idle_timeout_ms = Some(99)),
             ("overload_timeout_ms = 99", |c| c.overload_timeout_ms = Some(99)),
             ("window_err_limit = 1001", |c| c.window_err_limit = Some(1_001)),
+            ("cost_tau_ms = 9", |c| c.cost_tau_ms = Some(9)),
+            ("failure_run = 0", |c| c.failure_run = Some(0)),
+            ("probe_share = 1.1", |c| c.probe_share = Some(1.1)),
+            ("load_max_percent = 99", |c| c.load_max_percent = Some(99)),
         ];
         for (start, change) in cases {
             let error = config(change).expect_err(start);

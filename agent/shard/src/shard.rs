@@ -13,7 +13,7 @@ mod timers;
 mod timing;
 
 use crate::book::RouteNews;
-use crate::policy::PolicyConfig;
+use crate::policy::{InFlight, PolicyConfig};
 use known::Known;
 use lars_board::{EntryNode, Hot, NodeSlot, Rule};
 use lars_wire::caller::{Explanation, Status};
@@ -177,7 +177,9 @@ impl Shard {
     }
 
     /// Does what time alone brings about: at most 1,024 things, so while [`Self::next_timeout`] has passed, call again.
-    pub fn due(&mut self, now: Instant, commands: &mut Vec<Command>) {
+    ///
+    /// `in_flight` is asked about nodes of modules held here alone.
+    pub fn due(&mut self, now: Instant, in_flight: InFlight<'_>, commands: &mut Vec<Command>) {
         for _ in 0..DUE_MAX {
             let Some((at, timer)) = self.timers.pop_due(now) else {
                 break;
@@ -185,6 +187,7 @@ impl Shard {
             match timer {
                 Timer::Module(module) => self.module_due(now, at, module, commands),
                 Timer::Node(module, node) => self.node_due(now, at, module, node, commands),
+                Timer::Look(module) => self.look_due(now, at, module, in_flight, commands),
                 Timer::Window(account) => self.ledger.close_window(account, at),
             }
         }
@@ -216,7 +219,7 @@ impl Shard {
     }
 
     /// Why each node stands as it does. A module that nobody asked for is not found.
-    pub fn explain(&self, now: Instant, module: ModuleId) -> Explanation {
+    pub fn explain(&self, now: Instant, module: ModuleId, in_flight: InFlight<'_>) -> Explanation {
         let policy = self.policies.of(module);
         let mut explanation = Explanation {
             status: Status::NotFound,
@@ -232,7 +235,7 @@ impl Shard {
                 explanation.status = Status::Ok;
                 explanation.version = known.version;
                 explanation.total = known.nodes.len() as u32;
-                explanation.nodes = known.explain(now, policy);
+                explanation.nodes = known.explain(now, policy, in_flight);
             }
         }
         explanation

@@ -134,6 +134,9 @@ mod tests {
             view: NodeView::Idle,
             since_ms: 0,
             reason: "x".repeat(1_000),
+            cost_us: 1,
+            in_flight: 0,
+            next_probe_ms: None,
         };
         let explanation = Explanation {
             total: 1_000,

@@ -137,7 +137,9 @@ impl Owner {
     /// Does what is due; returns when something will be.
     pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
         if self.shard.next_timeout().is_some_and(|due| due <= now) {
-            self.shard.due(now, &mut self.commands);
+            let board = &self.board;
+            let in_flight = |slot| board.in_flight(slot);
+            self.shard.due(now, &in_flight, &mut self.commands);
             self.execute(now);
         }
         while let Some(ask) = self.waiters.expire(now) {
@@ -259,7 +261,10 @@ impl Owner {
             self.line.made(route.map_or(0, |(_, route)| route.nodes().len()));
             let frames = match ask.question {
                 Question::Route => route_frames(&ask, status, route),
-                Question::Explain => explanation_frame(&ask, self.shard.explain(now, ask.module)),
+                Question::Explain => {
+                    let in_flight = |slot| self.board.in_flight(slot);
+                    explanation_frame(&ask, self.shard.explain(now, ask.module, &in_flight))
+                }
                 Question::Pick(..) | Question::Register => Bytes::new(),
             };
             self.put_answer(ask, status, frames);

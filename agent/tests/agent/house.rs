@@ -5,7 +5,7 @@ use crate::fake_dns::FakeDns;
 use crate::fake_report::FakeReport;
 use lars_agent::{Agent, AgentConfig, AgentError, CompatConfig};
 use lars_pool::IoChoice;
-use lars_shard::PolicyConfig;
+use lars_shard::{PolicyConfig, PolicyName};
 use lars_wire::{ModuleId, NodeAddr};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -48,7 +48,10 @@ impl House {
         Self {
             config,
             compat: CompatConfig::default(),
-            policy: PolicyConfig::default(),
+            policy: PolicyConfig {
+                name: Some(PolicyName::Classic),
+                ..PolicyConfig::default()
+            },
             dns: Some(dns),
             report,
             agent: None,

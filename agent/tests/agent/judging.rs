@@ -1,8 +1,9 @@
-//! Nodes that fail: overloaded after 15 failures in a row, probed, and used again when they answer.
+//! Nodes that fail, under the classic rule unless said otherwise: overloaded, probed, and used again when they answer.
 
 use crate::caller::Caller;
 use crate::house::{House, eventually, module_of, node, over_both};
 use lars_pool::IoChoice;
+use lars_shard::PolicyConfig;
 use lars_wire::ModuleId;
 use lars_wire::caller::{Node, NodeView, Outcome, Report, Status};
 
@@ -10,6 +11,7 @@ over_both!(
     fifteen_failures_overload_a_node_and_it_is_probed,
     module_whose_only_node_fails_is_overloaded_but_for_probes,
     node_that_answers_its_probes_takes_picks_again,
+    adaptive_ejects_after_five_failures_and_takes_back_after_one_answered_probe,
 );
 
 fn registered(house: &House, core: u16, nodes: &[&str]) -> (ModuleId, Caller) {
@@ -85,5 +87,44 @@ fn node_that_answers_its_probes_takes_picks_again(io: IoChoice) {
         }
         let to_it = (0..100).filter(|_| caller.pick(module).node == bad).count();
         assert_eq!(to_it, 50);
+    }
+}
+
+fn adaptive_ejects_after_five_failures_and_takes_back_after_one_answered_probe(io: IoChoice) {
+    let mut house = House::new(io);
+    house.policy = PolicyConfig {
+        back_off_ms: Some(50),
+        probe_share: Some(1.0),
+        ..PolicyConfig::default()
+    };
+    house.start();
+    for core in [0, 1] {
+        let (module, mut caller) = registered(&house, core, &["10.0.0.1:80", "10.0.0.2:80"]);
+        let (good, bad) = (node("10.0.0.1:80"), node("10.0.0.2:80"));
+        caller.report(module, good, Outcome::Ok, 5);
+        caller.report(module, bad, Outcome::Ok, 5);
+        caller.report(module, bad, Outcome::Failed, 5);
+        wait_view(&mut caller, module, "10.0.0.2:80", NodeView::Overloaded);
+        let explanation = caller.explain(module);
+        assert_eq!(explanation.policy, "adaptive");
+        let line = &explanation.nodes[1];
+        assert!(line.reason.starts_with("5 failures in a row"), "{}", line.reason);
+        assert!(line.next_probe_ms.is_none_or(|ms| ms <= 55), "{line:?}");
+        // Some pick is granted the probe, whichever core serves it.
+        eventually("the node is back", || {
+            let picked = caller.pick(module);
+            assert_eq!(picked.status, Status::Ok);
+            caller.send(&Report {
+                module,
+                node: picked.node,
+                token: picked.token,
+                outcome: Outcome::Ok,
+                retcode: 0,
+                latency_us: 1_000,
+            });
+            caller.explain(module).nodes[1].view == NodeView::Idle
+        });
+        let reason = &caller.explain(module).nodes[1].reason;
+        assert_eq!(reason, "a probe was answered");
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Over which time a share of calls is measured.
 const MEASURED: Duration = Duration::from_millis(1_500);
-/// How long a change of state may take until the story counts as untrue.
-const NOTICED_WITHIN: Duration = Duration::from_secs(3);
+/// How long a change of state may take until the story counts as untrue: an ejected node waits some seconds for its probe.
+const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 /// How long stored counts may lag behind reported ones.
 const STORED_WITHIN: Duration = Duration::from_secs(3);
 /// How often the agent is asked while something is waited for.

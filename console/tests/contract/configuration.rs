@@ -2,6 +2,7 @@
 
 use crate::lars::{good, path, run};
 use lars_console::Config;
+use lars_shard::{Policy, PolicyConfig, PolicyName};
 use std::path::{Path, PathBuf};
 
 fn check(text: &str) -> (i32, String) {
@@ -119,6 +120,45 @@ fn examples_are_taken_and_have_every_key_with_its_default() {
             expected.sort();
             found.sort();
             assert_eq!(found, expected, "{name}.toml [{section}]");
+        }
+    }
+}
+
+#[test]
+fn policy_of_the_examples_names_every_key_with_its_default() {
+    // What serde says of an unknown key lists those that there are.
+    let error = toml::from_str::<PolicyConfig>("colour = 1").expect_err("no such key");
+    let all: Vec<String> = error
+        .message()
+        .split('`')
+        .skip(3)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    assert!(all.contains(&"probe_share".to_owned()), "{error}");
+    for name in ["all", "agent"] {
+        let text = std::fs::read_to_string(examples().join(format!("{name}.toml"))).expect("an example");
+        let (_, section) = text.split_once("[policy]").expect("a section");
+        let (section, _) = section.split_once("[[module]]").expect("the next one");
+        let lines = section.lines().filter_map(|line| line.strip_prefix("# "));
+        let is_key = |line: &&str| {
+            line.split_once(" = ")
+                .is_some_and(|(key, _)| all.contains(&key.to_owned()))
+        };
+        let shown: Vec<&str> = lines.filter(is_key).collect();
+        let keys: Vec<&str> = shown
+            .iter()
+            .filter_map(|line| Some(line.split_once(" = ")?.0))
+            .collect();
+        assert_eq!(keys, all, "{name}.toml");
+        let shown: PolicyConfig = toml::from_str(&shown.join("\n")).expect("a policy");
+        for policy in [PolicyName::Adaptive, PolicyName::Classic] {
+            let named = |config: &PolicyConfig| PolicyConfig {
+                name: Some(policy),
+                ..config.clone()
+            };
+            let default = Policy::new(&named(&PolicyConfig::default()));
+            assert_eq!(Policy::new(&named(&shown)), default, "{name}.toml");
         }
     }
 }

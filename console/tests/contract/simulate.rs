@@ -26,7 +26,10 @@ fn scenario_is_run_with_any_policy_and_the_same_seeds_give_the_same_bytes() {
     let file = folder.path().join("small.toml");
     fs::write(&file, SCENARIO).expect("a file");
     for policy in [
+        "adaptive",
         "classic",
+        "weighted-round-robin",
+        "consistent-hash",
         "round-robin",
         "least-request-outlier",
         "peak-ewma-breaker",

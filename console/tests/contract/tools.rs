@@ -116,7 +116,10 @@ fn reported_calls_arrive_with_exact_counts() {
 fn overloaded_module_is_told_with_a_code_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = path(folder.path());
-    let _up = Running::up(folder.path());
+    // The default policy sends each call somewhere; the classic one refuses.
+    let config = folder.path().join("classic.toml");
+    std::fs::write(&config, "[policy]\nname = \"classic\"\n").expect("written");
+    let _up = Running::start(&["up", "--port", "0", "--data", data, "--config", path(&config)]);
     good(&["route", "add", "1", "1", "10.0.0.1:7777", "--data", data]);
     good(&["pick", "1", "1", "--data", data]);
     good(&[

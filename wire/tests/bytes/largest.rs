@@ -188,6 +188,9 @@ fn explanation_fits_bare_and_one_that_is_too_long_is_an_error_and_leaves_no_byte
         view: NodeView::Idle,
         since_ms: u64::MAX,
         reason: String::new(),
+        cost_us: u32::MAX,
+        in_flight: u32::MAX,
+        next_probe_ms: Some(u64::MAX),
     };
     let mut explanation = Explanation {
         status: Status::Ok,

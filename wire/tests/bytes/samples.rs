@@ -151,6 +151,9 @@ fn questions(to: &mut impl Visit) {
         view: NodeView::Overloaded,
         since_ms: 2_500,
         reason: "15 failures in a row".to_owned(),
+        cost_us: 12_000,
+        in_flight: 3,
+        next_probe_ms: Some(4_000),
     };
     let explanation = Explanation {
         status: Status::Ok,

@@ -90,14 +90,18 @@ pub(crate) fn report() -> impl Strategy<Value = Report> {
 }
 
 pub(crate) fn explained() -> impl Strategy<Value = NodeExplained> {
-    (node(), one_of(NodeView::ALL), any::<u64>(), text(200)).prop_map(|(node, view, since_ms, reason)| {
-        NodeExplained {
+    let numbers = (any::<u32>(), any::<u32>(), any::<Option<u64>>());
+    (node(), one_of(NodeView::ALL), any::<u64>(), text(200), numbers).prop_map(
+        |(node, view, since_ms, reason, (cost_us, in_flight, next_probe_ms))| NodeExplained {
             node,
             view,
             since_ms,
             reason,
-        }
-    })
+            cost_us,
+            in_flight,
+            next_probe_ms,
+        },
+    )
 }
 
 pub(crate) fn known() -> impl Strategy<Value = KnownModule> {

@@ -4,7 +4,7 @@ use super::node::Node;
 use super::policies::{Policies, PolicyPlace};
 use super::slots::Slots;
 use crate::guard::Guard;
-use crate::policy::Policy;
+use crate::policy::{GroupMind, InFlight, Policy};
 use lars_board::{EntryNode, Hot};
 use lars_wire::bounds::BODY_BYTES_MAX;
 use lars_wire::caller::{NodeExplained, NodeView};
@@ -14,8 +14,9 @@ use std::time::Instant;
 
 /// Bytes of an explanation apart from its nodes: status, version, policy's name, two counts; generously.
 const EXPLANATION_HEAD_BYTES: usize = 128;
-/// Bytes of an explained node apart from its reason: address, view, since, the reason's length.
-const EXPLAINED_NODE_BYTES: usize = 18 + 1 + 8 + 8;
+/// Bytes of an explained node apart from its reason and its next probe: address, view, since, the reason's length, cost, in
+/// flight.
+const EXPLAINED_NODE_BYTES: usize = 18 + 1 + 8 + 8 + 4 + 4;
 
 #[derive(Debug)]
 pub(super) struct Known {
@@ -24,6 +25,10 @@ pub(super) struct Known {
     pub(super) route: Arc<Route>,
     /// In order of address, as in the route.
     pub(super) nodes: Vec<Node>,
+    /// What is thought of them together.
+    pub(super) group: GroupMind,
+    /// The instant of its live entry among the timers.
+    pub(super) armed: Option<Instant>,
     /// Place on the board to place in `nodes`, as last written there; empty after the route changed.
     order: Vec<u16>,
     pub(super) guard: Guard,
@@ -44,12 +49,14 @@ impl Known {
     ) -> Self {
         let policy = policies.at(place);
         let nodes = (0..).zip(route.nodes());
-        let nodes = nodes.map(|(place, node)| Node::new(now, policy, slots.lend(now, place), node));
+        let nodes = nodes.map(|(place, node)| Node::new(now, policy, slots.lend(now, place), node, false));
         Self {
             policy: place,
             version,
             route: route.clone(),
             nodes: nodes.collect(),
+            group: policy.new_group(now),
+            armed: None,
             order: Vec::new(),
             guard: Guard::default(),
             ask_at: None,
@@ -83,7 +90,7 @@ impl Known {
                     slots.put(node.slot, place);
                     node
                 }
-                None => Node::new(now, policy, slots.lend(now, place), route_node),
+                None => Node::new(now, policy, slots.lend(now, place), route_node, true),
             };
             self.nodes.push(node);
         }
@@ -128,12 +135,18 @@ impl Known {
     }
 
     /// One line a node, in order of address: as many as fit a frame.
-    pub(super) fn explain(&self, now: Instant, policy: &Policy) -> Vec<NodeExplained> {
+    pub(super) fn explain(
+        &self,
+        now: Instant,
+        policy: &Policy,
+        in_flight: InFlight<'_>,
+    ) -> Vec<NodeExplained> {
         let mut room = BODY_BYTES_MAX - EXPLANATION_HEAD_BYTES;
         let mut lines = Vec::new();
         for node in &self.nodes {
-            let line = node.explain(now, policy);
-            let Some(left) = room.checked_sub(EXPLAINED_NODE_BYTES + line.reason.len()) else {
+            let line = node.explain(now, policy, in_flight);
+            let probe_bytes = if line.next_probe_ms.is_some() { 9 } else { 1 };
+            let Some(left) = room.checked_sub(EXPLAINED_NODE_BYTES + probe_bytes + line.reason.len()) else {
                 break;
             };
             room = left;

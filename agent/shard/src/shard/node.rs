@@ -1,7 +1,8 @@
 //! One node of a known module: what the route says of it, and what its calls said.
 
 use super::ledger::{AccountHint, NO_ACCOUNT};
-use crate::policy::{NodeMind, Policy};
+use crate::policy::adaptive::{Judged, Mind};
+use crate::policy::{InFlight, NodeMind, Policy};
 use lars_board::{EntryNode, NodeSlot};
 use lars_wire::caller::{NodeExplained, NodeView};
 use lars_wire::{NodeAddr, NodeState, RouteNode};
@@ -23,14 +24,20 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// A node that was in no route before.
-    pub(super) fn new(now: Instant, policy: &Policy, slot: NodeSlot, route_node: &RouteNode) -> Self {
+    /// A node that was in no route before; `warms` where it came into one that was there before.
+    pub(super) fn new(
+        now: Instant,
+        policy: &Policy,
+        slot: NodeSlot,
+        route_node: &RouteNode,
+        warms: bool,
+    ) -> Self {
         let mut node = Self {
             addr: route_node.addr,
             slot,
             weight: route_node.weight,
             draining_since: None,
-            mind: policy.new_mind(now),
+            mind: policy.new_mind(now, warms),
             account: NO_ACCOUNT,
             armed: None,
         };
@@ -58,20 +65,57 @@ impl Node {
     pub(super) fn entry(&self) -> EntryNode {
         EntryNode {
             slot: self.slot,
+            hot: self.mind.hot(),
             ..EntryNode::new(self.addr, self.weight, self.view())
         }
     }
 
-    pub(super) fn explain(&self, now: Instant, policy: &Policy) -> NodeExplained {
+    pub(super) fn explain(&self, now: Instant, policy: &Policy, in_flight: InFlight<'_>) -> NodeExplained {
+        let next_probe = self.mind.next_probe();
         let (since, reason) = match self.draining_since {
             Some(since) => (since, "draining by the operator's wish".to_owned()),
             None => (self.mind.since(), self.mind.reason(policy)),
         };
+        let view = match self.draining_since {
+            Some(_) => NodeView::Draining,
+            None => self.mind.standing(),
+        };
         NodeExplained {
             node: self.addr,
-            view: self.view(),
+            view,
             since_ms: now.saturating_duration_since(since).as_millis() as u64,
             reason,
+            cost_us: self.mind.hot().cost_us as u32,
+            in_flight: in_flight(self.slot),
+            next_probe_ms: next_probe.map(|at| at.saturating_duration_since(now).as_millis() as u64),
         }
+    }
+}
+
+impl Judged for Node {
+    fn mind(&self) -> Option<&Mind> {
+        match &self.mind {
+            NodeMind::Adaptive(mind) => Some(mind),
+            NodeMind::Classic(_) => None,
+        }
+    }
+
+    fn mind_mut(&mut self) -> Option<&mut Mind> {
+        match &mut self.mind {
+            NodeMind::Adaptive(mind) => Some(mind),
+            NodeMind::Classic(_) => None,
+        }
+    }
+
+    fn slot(&self) -> NodeSlot {
+        self.slot
+    }
+
+    fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    fn serves(&self) -> bool {
+        self.draining_since.is_none()
     }
 }

@@ -31,11 +31,14 @@ impl Shard {
                 continue;
             }
             let is_alike = std::mem::discriminant(older) == std::mem::discriminant(policy);
+            if !is_alike {
+                known.group = policy.new_group(now);
+            }
             for node in &mut known.nodes {
                 if is_alike {
                     node.mind.settle(policy, now);
                 } else {
-                    node.mind = policy.new_mind(now);
+                    node.mind = policy.new_mind(now, false);
                 }
                 let overloaded = node.mind.is_overloaded();
                 self.ledger.restate(module, node.addr, overloaded, node.account);

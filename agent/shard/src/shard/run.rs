@@ -3,14 +3,11 @@
 use super::ledger::Standing;
 use super::timers::{Timer, arm};
 use super::{Command, Shard, publish};
+use crate::policy::adaptive::Ended;
 use lars_board::Token;
 use lars_wire::caller::{Outcome, Report};
 use lars_wire::{ModuleId, NodeAddr};
 use std::time::Instant;
-
-/// Calls of one run that a node is judged by one after the other; those beyond would change nothing in what is thought
-/// of it, and are counted all the same. 8,192 such steps were measured at well below a tenth of a millisecond.
-const STEPS_MAX: u32 = 8_192;
 
 /// Calls to one node that ended alike, one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +54,7 @@ impl From<&Report> for CallRun {
             module: report.module,
             node: report.node,
             outcome: report.outcome,
-            probe: false,
+            probe: Token(report.token).is_probe(),
             calls: 1,
             latency_sum_us: u64::from(report.latency_us),
             latency_max_us: report.latency_us,
@@ -95,10 +92,13 @@ impl Shard {
         let policy = self.policies.at(known.policy);
         let node = &mut known.nodes[place];
         let before = node.view();
-        let latency_us = run.latency_mean_us();
-        for _ in 0..run.calls.min(STEPS_MAX) {
-            node.mind.record(policy, now, run.outcome, latency_us);
-        }
+        let ended = Ended {
+            outcome: run.outcome,
+            calls: run.calls,
+            latency_us: run.latency_mean_us(),
+            probe: run.probe,
+        };
+        let look_at = node.mind.record(policy, &mut known.group, now, &ended);
         let standing = Standing {
             overloaded: node.mind.is_overloaded(),
             status_window: policy.status_window(),
@@ -115,6 +115,7 @@ impl Shard {
         if node.view() != before {
             publish(known, module, commands);
         }
+        arm(&mut self.timers, &mut known.armed, look_at, Timer::Look(module));
         self.sweep_timers();
     }
 }

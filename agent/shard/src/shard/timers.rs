@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Module(ModuleId),
     /// A node's window or overload ends.
     Node(ModuleId, NodeAddr),
+    /// A module's nodes are to be looked at together.
+    Look(ModuleId),
     /// The status window of an account of the ledger closes.
     Window(u32),
 }

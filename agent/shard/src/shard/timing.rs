@@ -4,6 +4,7 @@ use super::learning::HOLD_MAX;
 use super::modules::State;
 use super::timers::{Timer, arm};
 use super::{Command, Shard, publish};
+use crate::policy::{GroupMind, InFlight, Policy};
 use lars_wire::caller::Status;
 use lars_wire::{ModuleId, NodeAddr};
 use std::time::Instant;
@@ -77,6 +78,42 @@ impl Shard {
         }
     }
 
+    /// Looks at a module's nodes together.
+    pub(super) fn look_due(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        module: ModuleId,
+        in_flight: InFlight<'_>,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(known) = self
+            .modules
+            .known_mut(module)
+            .filter(|known| known.armed == Some(at))
+        else {
+            return;
+        };
+        known.armed = None;
+        let (GroupMind::Adaptive(group), Policy::Adaptive(rule)) =
+            (&mut known.group, self.policies.at(known.policy))
+        else {
+            return;
+        };
+        let turn = group.look(rule, now, &mut known.nodes, in_flight, &mut self.random);
+        arm(&mut self.timers, &mut known.armed, turn.next, Timer::Look(module));
+        if turn.publish {
+            for node in &known.nodes {
+                self.ledger
+                    .restate(module, node.addr, node.mind.is_overloaded(), node.account);
+            }
+            publish(known, module, commands);
+        } else if turn.refresh && !known.publish_due {
+            commands.push(Command::Refresh(module));
+        }
+        commands.extend(turn.grant.map(|slot| Command::Grant(module, slot)));
+    }
+
     pub(super) fn arm_module(&mut self, module: ModuleId) {
         if let Some(held) = self.modules.get_mut(module) {
             let deadline = held.deadline(self.module_idle);
@@ -99,6 +136,7 @@ impl Shard {
                     let place = known.find(addr, None);
                     place.is_some_and(|place| known.nodes[place].armed == Some(at))
                 }),
+                Timer::Look(module) => modules.known(module).is_some_and(|known| known.armed == Some(at)),
                 Timer::Window(account) => ledger.is_open(account, at),
             });
         }

@@ -1,5 +1,9 @@
 //! The mind as its users see it, in one binary: the rule, modules and nodes, the book, the outbox, the spool.
 
+mod adaptive_bench;
+mod adaptive_board;
+mod adaptive_model;
+mod adaptive_rule;
 mod book;
 mod book_disk;
 mod classic_model;

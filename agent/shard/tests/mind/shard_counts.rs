@@ -45,7 +45,10 @@ impl History {
             ..PolicyConfig::default()
         };
         let config = ShardConfig {
-            policy: PolicyConfig::default(),
+            policy: PolicyConfig {
+                name: Some(PolicyName::Classic),
+                ..PolicyConfig::default()
+            },
             module_policies: HashMap::from([(module(1), elb)]),
             modules_max: 6,
             module_idle: Duration::from_secs(40),
@@ -140,7 +143,7 @@ impl History {
         // Sometimes the agent is late and looks once, sometimes it has not looked at all when the next call comes.
         if self.random.u8(..4) > 0 {
             while self.shard.next_timeout().is_some_and(|at| at <= self.now) {
-                self.shard.due(self.now, commands);
+                self.shard.due(self.now, &|_| 0, commands);
             }
         }
     }

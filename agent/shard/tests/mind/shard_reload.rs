@@ -137,7 +137,39 @@ fn shorter_time_out_acts_when_it_is_over_and_not_when_the_longer_one_would_be() 
     let early = now + Duration::from_millis(1_999);
     let due = now + Duration::from_secs(2);
     for (at, view) in [(early, NodeView::Overloaded), (due, NodeView::Idle)] {
-        shard.due(at, &mut Vec::new());
+        shard.due(at, &|_| 0, &mut Vec::new());
         assert_eq!(views(&mut shard, A)[1], view);
     }
+}
+
+#[test]
+fn rule_of_another_kind_begins_anew_and_judges_the_next_calls() {
+    let now = Instant::now();
+    let mut shard = shard(now);
+    fail(&mut shard, now, A, 15);
+    let adaptive = PolicyConfig::default();
+    assert_eq!(
+        set(&mut shard, now, &adaptive, &[]),
+        [Command::Publish(A), Command::Publish(B)]
+    );
+    assert_eq!(
+        views(&mut shard, A),
+        [NodeView::Idle; 2],
+        "what was known is of another kind"
+    );
+    let mut nodes = Vec::new();
+    let rule = shard.entry(A, &mut nodes).map(|(_, rule)| rule);
+    assert!(matches!(rule, Some(Rule::Adaptive(_))), "{rule:?}");
+    let report = |node, outcome| Report {
+        module: A,
+        node: addr(node),
+        token: 0,
+        outcome,
+        retcode: 0,
+        latency_us: 100,
+    };
+    shard.report(now, &report(1, Outcome::Ok), &mut Vec::new());
+    fail(&mut shard, now, A, 5);
+    shard.due(now, &|_| 0, &mut Vec::new());
+    assert_eq!(views(&mut shard, A), [NodeView::Idle, NodeView::Overloaded]);
 }
