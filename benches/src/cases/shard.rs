@@ -2,7 +2,7 @@
 
 use super::{Case, Operation};
 use crate::services::node;
-use lars_shard::{PolicyConfig, RouteNews, Shard, ShardConfig};
+use lars_shard::{Command, PolicyConfig, PolicyName, RouteNews, Shard, ShardConfig};
 use lars_wire::caller::{Outcome, Report, Status};
 use lars_wire::{ModuleId, Route, RouteNode};
 use std::collections::HashMap;
@@ -13,17 +13,36 @@ use std::time::{Duration, Instant};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "shard.report",
-        make: || report(1),
+        make: || report(PolicyName::Adaptive, 1),
     },
     Case {
         name: "shard.report.1000modules",
-        make: || report(1_000),
+        make: || report(PolicyName::Adaptive, 1_000),
+    },
+    Case {
+        name: "shard.report.classic",
+        make: || report(PolicyName::Classic, 1),
+    },
+    Case {
+        name: "shard.look.10nodes",
+        make: look,
     },
 ];
 
-fn report(modules: u32) -> Operation {
+struct Bench {
+    shard: Shard,
+    commands: Vec<Command>,
+    now: Instant,
+    reports: Vec<Report>,
+}
+
+/// A shard of so many modules of ten nodes, and a report for each.
+fn bench(name: PolicyName, modules: u32) -> Bench {
     let config = ShardConfig {
-        policy: PolicyConfig::default(),
+        policy: PolicyConfig {
+            name: Some(name),
+            ..PolicyConfig::default()
+        },
         module_policies: HashMap::new(),
         modules_max: 4_096,
         module_idle: Duration::from_mins(10),
@@ -56,11 +75,45 @@ fn report(modules: u32) -> Operation {
         });
     }
     commands.clear();
+    Bench {
+        shard,
+        commands,
+        now,
+        reports,
+    }
+}
+
+fn report(name: PolicyName, modules: u32) -> Operation {
+    let Bench {
+        mut shard,
+        mut commands,
+        now,
+        reports,
+    } = bench(name, modules);
     let mut turn = 0;
     Box::new(move || {
         turn = if turn + 1 == reports.len() { 0 } else { turn + 1 };
         shard.report(now, black_box(&reports[turn]), &mut commands);
         black_box(&commands);
+        commands.clear();
+    })
+}
+
+/// A report and the look that it makes due 10 ms later, with what readers are told.
+fn look() -> Operation {
+    let Bench {
+        mut shard,
+        mut commands,
+        mut now,
+        reports,
+    } = bench(PolicyName::Adaptive, 1);
+    let mut hot = Vec::new();
+    Box::new(move || {
+        now += Duration::from_millis(10);
+        shard.report(now, black_box(&reports[0]), &mut commands);
+        shard.due(now, &|_| 1, &mut commands);
+        shard.hot(reports[0].module, &mut hot);
+        black_box((&commands, &hot));
         commands.clear();
     })
 }
