@@ -1,10 +1,9 @@
-//! Echoes over UDP, on three ports as an agent has for callers of the C++ Lars: what asks for a node is answered with
-//! the bytes of one, and a report with nothing. A blocking thread for each port, or the pool.
+//! Echoes over UDP of what callers of the C++ Lars say: what asks for a node is answered with the bytes of one, and a
+//! report with nothing. A blocking thread, or the pool.
 
 use super::Io;
 use super::pooled;
 use crate::error::{BenchError, Doing};
-use crate::load::old_callers::PORTS;
 use crate::role;
 use crate::services::node;
 use lars_compat::message::{Host, HostAnswer};
@@ -20,9 +19,7 @@ const BYTES_MAX: usize = 128;
 /// Where to listen, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DatagramEchoTask {
-    /// The first port, on 127.0.0.1.
-    pub base: u16,
-    /// The pool's way to move bytes; none for blocking threads.
+    /// The pool's way to move bytes; none for a blocking thread.
     pub io: Option<Io>,
 }
 
@@ -37,27 +34,15 @@ struct Echo {
 /// It cannot listen.
 pub fn run(task: &DatagramEchoTask) -> Result<(), BenchError> {
     match task.io {
-        None => block(task.base),
-        Some(io) => pool(task.base, io),
+        None => block(),
+        Some(io) => pool(io),
     }
 }
 
-fn block(base: u16) -> Result<(), BenchError> {
-    let mut threads = Vec::new();
-    for port in base..base + PORTS {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).doing("listen")?;
-        threads.push(std::thread::spawn(move || serve(&socket)));
-    }
-    role::say(&base)?;
-    let ended = threads.into_iter().map(std::thread::JoinHandle::join);
-    for served in ended {
-        served.map_err(|_| BenchError::Answer("an echo panicked".to_owned()))??;
-    }
-    Ok(())
-}
-
-fn serve(socket: &UdpSocket) -> Result<(), BenchError> {
+fn block() -> Result<(), BenchError> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).doing("listen")?;
     let (answer, mut question) = (answer(), [0; BYTES_MAX]);
+    role::say(&socket.local_addr().doing("listen")?.port())?;
     loop {
         let (bytes, from) = socket.recv_from(&mut question).doing("take a question")?;
         if is_question(&question[..bytes]) {
@@ -66,16 +51,14 @@ fn serve(socket: &UdpSocket) -> Result<(), BenchError> {
     }
 }
 
-fn pool(base: u16, io: Io) -> Result<(), BenchError> {
+fn pool(io: Io) -> Result<(), BenchError> {
     let mut plan = Plan::new(pooled::config(io)).doing("plan a core")?;
-    for port in base..base + PORTS {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        plan.take_datagrams(CoreIndex(0), addr, 0).doing("listen")?;
-    }
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let addr = plan.take_datagrams(CoreIndex(0), any, 0).doing("listen")?;
     let cores = plan
         .start(vec![Echo { answer: answer() }])
         .doing("start a core")?;
-    role::say(&base)?;
+    role::say(&addr.port())?;
     // The thread that watches the harness ends the process.
     loop {
         std::thread::park();

@@ -1,10 +1,10 @@
 //! Callers of the C++ Lars, each on a UDP socket of its own with one question outstanding: get host, and where pairs are
-//! asked for, the report of the call behind it. A module's datagrams go to the port that those callers choose for it.
+//! asked for, the report of the call behind it. All ask about modules that belong to the first of an agent's three ports,
+//! so that one thread of a C++ agent serves them too.
 //!
 //! A carousel as in [`super::rate`]: take one caller's answer, report and ask again, go on to the next.
 
 use super::latency::{Latencies, Times};
-use super::module;
 use super::rate::Rate;
 use crate::cpu;
 use crate::error::{BenchError, Doing};
@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Ports of an agent, one behind the other: a module's questions go to that of its number (modid + cmdid) mod 3.
+/// Ports of an agent, one behind the other: a module's questions go to that with the number (modid + cmdid) mod 3.
 pub const PORTS: u16 = 3;
 /// How long those callers wait before they ask for a route again.
 const REGISTER_AGAIN: Duration = Duration::from_millis(50);
@@ -36,8 +36,8 @@ pub enum OldAsk {
 /// Whom to ask, how, for how long.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OldCallersTask {
-    /// The first of the three ports, on 127.0.0.1.
-    pub base: u16,
+    /// The first port, on 127.0.0.1.
+    pub port: u16,
     /// The server's process.
     pub process: u32,
     /// Whether it has routes, which are asked for first.
@@ -73,9 +73,13 @@ struct Caller {
 /// # Errors
 /// The server does not answer as it should.
 pub fn run(task: &OldCallersTask) -> Result<OldAnswers, BenchError> {
+    let modules: Vec<ModuleId> = (0..super::MODULES)
+        .map(super::module)
+        .filter(|module| (module.modid + module.cmdid).is_multiple_of(u32::from(PORTS)))
+        .collect();
     let mut callers = Vec::new();
-    for number in 0..task.callers {
-        let caller = Caller::new(task, module(number))?;
+    for module in modules.into_iter().cycle().take(task.callers as usize) {
+        let caller = Caller::new(task, module)?;
         if task.has_routes {
             caller.register()?;
         }
@@ -115,10 +119,9 @@ fn turn_for(callers: &mut [Caller], time: Duration, times: &mut Times) -> Result
 
 impl Caller {
     fn new(task: &OldCallersTask, module: ModuleId) -> Result<Self, BenchError> {
-        let port = task.base + ((module.modid + module.cmdid) % u32::from(PORTS)) as u16;
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).doing("make a socket")?;
         socket
-            .connect((Ipv4Addr::LOCALHOST, port))
+            .connect((Ipv4Addr::LOCALHOST, task.port))
             .doing("connect a socket")?;
         socket
             .set_read_timeout(Some(ANSWER_WITHIN))

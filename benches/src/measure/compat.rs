@@ -1,5 +1,5 @@
-//! Callers of the C++ Lars: one of them beside a bare UDP echo, and sixteen that ask and report beside a ring echo of
-//! the same datagrams, two received and one sent for each pair.
+//! Callers of the C++ Lars: one of them beside a bare UDP echo (a blocking thread; the ring's echo stands by), and
+//! sixteen that ask and report beside a ring echo of the same datagrams, two received and one sent for each pair.
 
 use super::Table;
 use crate::child::Child;
@@ -33,7 +33,7 @@ const BASES_MAX: usize = 100;
 /// A server of datagrams, and how it is asked.
 struct OldServer {
     child: Child,
-    base: u16,
+    port: u16,
     has_routes: bool,
 }
 
@@ -42,7 +42,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let base = free_base()?;
     let agent = OldServer {
         child: services.agent_with_old_front(harness, base)?,
-        base,
+        port: base,
         has_routes: true,
     };
     measure_one(harness, &agent)?;
@@ -50,8 +50,9 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
 }
 
 fn measure_one(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchError> {
-    let echo = echo(harness, None)?;
-    let [echoes, picks] = interleaved(harness, ROUNDS_OF_ONE, 1, OldAsk::Host, [&echo, agent])?;
+    let (echo, ring) = (echo(harness, None)?, echo(harness, Some(Io::Uring))?);
+    let servers = [&echo, &ring, agent];
+    let [echoes, rings, picks] = interleaved(harness, ROUNDS_OF_ONE, 1, OldAsk::Host, servers)?;
     let us = |answers: &[OldAnswers], of: fn(&Latencies) -> f64| -> Vec<f64> {
         answers.iter().map(|one| of(&one.times) / 1e3).collect()
     };
@@ -63,6 +64,12 @@ fn measure_one(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchErro
     for (name, of) in quantiles {
         let beside = format!("echo.udp.{name}");
         harness.push(beside.clone(), Unit::Us, us(&echoes, of), None)?;
+        harness.push(
+            format!("echo.udp.ring.{name}"),
+            Unit::Us,
+            us(&rings, of),
+            Some(&beside),
+        )?;
         let name = format!("compat.pick.1.{name}");
         harness.push(name, Unit::Us, us(&picks, of), Some(&beside))?;
     }
@@ -84,20 +91,21 @@ fn measure_many(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchErr
     harness.push(name, Unit::PerS, rates(&pairs), Some(&beside))
 }
 
-/// Asks both in turn; each goes first in every other round.
-fn interleaved(
+/// Asks all in turn, in the one order and then in the other, and so on.
+fn interleaved<const N: usize>(
     harness: &Harness,
     rounds: usize,
     callers: u32,
     ask: OldAsk,
-    servers: [&OldServer; 2],
-) -> Result<[Vec<OldAnswers>; 2], BenchError> {
-    let mut answers = [const { Vec::new() }; 2];
+    servers: [&OldServer; N],
+) -> Result<[Vec<OldAnswers>; N], BenchError> {
+    let mut answers = [const { Vec::new() }; N];
     for round in 0..harness.rounds(rounds) {
-        for place in [round % 2, 1 - round % 2] {
+        for place in 0..N {
+            let place = if round % 2 == 0 { place } else { N - 1 - place };
             let server = servers[place];
             let task = OldCallersTask {
-                base: server.base,
+                port: server.port,
                 process: server.child.id(),
                 has_routes: server.has_routes,
                 ask,
@@ -113,13 +121,10 @@ fn interleaved(
 
 /// Starts an echo of such callers' datagrams.
 fn echo(harness: &Harness, io: Option<Io>) -> Result<OldServer, BenchError> {
-    let task = DatagramEchoTask {
-        base: free_base()?,
-        io,
-    };
+    let task = DatagramEchoTask { io };
     let mut child = Child::start(role::ECHO_DATAGRAMS, harness.processors.serving, &task)?;
     Ok(OldServer {
-        base: child.report(Duration::ZERO)?,
+        port: child.report(Duration::ZERO)?,
         child,
         has_routes: false,
     })
