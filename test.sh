@@ -54,6 +54,25 @@ if $all; then
     cargo test --locked -p lars-store --features tls --lib --test tls
     say "the board's and the ring's protocol under every interleaving (loom)"
     RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --test loom_ring --release --target-dir target/loom
+    say "the board and its rings under ThreadSanitizer, which first has to find a race that is there"
+    under_tsan() {
+        local flags=$1
+        shift
+        # Unstable flags of a stable compiler. The standard library comes without instrumentation: see tsan.supp.
+        RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer $flags" \
+            TSAN_OPTIONS="suppressions=$PWD/board/tests/tsan.supp" \
+            cargo test --locked -p lars-board --target "$(rustc -vV | sed -n 's/^host: //p')" --target-dir target/tsan "$@"
+    }
+    planted=$(under_tsan "--cfg planted_race" --test planted_race 2>&1 || true)
+    if ! grep -q "WARNING: ThreadSanitizer: data race" <<<"$planted"; then
+        echo "$planted" >&2
+        echo "ThreadSanitizer does not find a planted race, so it proves nothing" >&2
+        exit 1
+    fi
+    under_tsan "" --test ring --test race
+    say "a hostile caller for ten seconds"
+    LARS_HOSTILE_SECONDS=10 cargo test --locked -p lars-board --test ring
+    LARS_HOSTILE_SECONDS=10 cargo test --locked -p lars-agent --test agent hostile
     say "services die, databases stop, links move: the long form"
     LARS_CHAOS=full cargo test --locked --release -p lars-console --test chaos -- --nocapture
     say "a million random datagrams at the front for callers of the C++ Lars"

@@ -1,7 +1,9 @@
 //! The board's file: sparse, as large as it says, and what its first words say. (That it is sealed: `memfd.rs`.)
 #![cfg(not(loom))]
 
-use lars_board::{BOARD_MODULES_MAX, Board, BoardConfig, BoardError, Entry, EntryNode, Picked, Rule};
+use lars_board::{
+    BOARD_MODULES_MAX, Board, BoardConfig, BoardError, Entry, EntryNode, NodeSlot, Picked, Retries, Rule,
+};
 use lars_wire::caller::NodeView;
 use lars_wire::{ModuleId, NodeAddr};
 use std::fs::File;
@@ -105,4 +107,38 @@ fn beat_is_a_time_of_the_hosts_monotonic_clock() {
         .expect("a number");
     // The up time counts what the machine slept, the monotonic clock does not.
     assert!(first as f64 / 1e9 <= up_ms + 1.0, "{first} against {up_ms}");
+}
+
+#[test]
+fn calls_in_flight_in_another_process_are_not_the_agent_s_and_end_with_it() {
+    let (board, mut writers) = create(16, 1);
+    let slot = NodeSlot::new(3);
+    let node = EntryNode {
+        slot,
+        ..EntryNode::new(NodeAddr::from_ipv4_number(0x0a00_0001, 80), 100, NodeView::Idle)
+    };
+    let retries = Retries {
+        percent: 20,
+        floor: 3,
+    };
+    let module = ModuleId::new(1, 1);
+    let entry = Entry {
+        module,
+        version: 1,
+        rule: Rule::Adaptive(retries),
+        nodes: &[node],
+    };
+    writers[0].publish(Instant::now(), &entry).expect("room");
+    let passed = board.file().try_clone_to_owned().expect("another descriptor");
+    let theirs = Board::open(passed).expect("the board");
+    let (mut reader, mut other) = (theirs.reader(1), theirs.reader(2));
+    for _ in 0..100 {
+        assert!(matches!(reader.pick(module, &[]), Picked::Node(_)));
+        assert!(matches!(other.pick(module, &[]), Picked::Node(_)));
+    }
+    assert_eq!(writers[0].in_flight(slot), 0);
+    assert!(matches!(board.reader(3).pick(module, &[]), Picked::Node(_)));
+    assert_eq!(writers[0].in_flight(slot), 1);
+    drop((reader, other, theirs));
+    assert_eq!(writers[0].in_flight(slot), 1);
 }

@@ -5,6 +5,7 @@ mod caller;
 mod doubt;
 mod fake_dns;
 mod fake_report;
+mod hostile;
 mod house;
 mod judging;
 mod many;

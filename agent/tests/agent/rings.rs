@@ -21,8 +21,8 @@ over_both!(
 );
 
 /// A caller with the board.
-struct Neighbour {
-    packets: Packets,
+pub(crate) struct Neighbour {
+    pub(crate) packets: Packets,
     board: Board,
     welcome: Welcome,
 }
@@ -66,7 +66,7 @@ fn answer<M: Message>(packets: &Packets) -> M {
 }
 
 impl Neighbour {
-    fn of(house: &House) -> Self {
+    pub(crate) fn of(house: &House) -> Self {
         let packets = Packets::connect(&board_socket(&house.config.socket)).expect("the agent listens");
         let (version, name) = (1, "neighbour".to_owned());
         send(&packets, &Hello { version, name }, None);
@@ -81,20 +81,20 @@ impl Neighbour {
     }
 
     /// Whether the agent takes the ring.
-    fn offer(&self, ring: &RingWriter) -> bool {
+    pub(crate) fn offer(&self, ring: &RingWriter) -> bool {
         send(&self.packets, &RingOffer { ring: 7 }, Some(ring.file()));
         let RingTaken { ring, taken } = answer(&self.packets);
         assert_eq!(ring, 7);
         taken
     }
 
-    fn flush(&self) {
+    pub(crate) fn flush(&self) {
         send(&self.packets, &Ping { echo: 5 }, None);
         assert_eq!(answer::<Pong>(&self.packets).echo, 5);
     }
 }
 
-fn report(ring: &mut RingWriter, module: ModuleId, node: NodeAddr, outcome: Outcome) {
+pub(crate) fn report(ring: &mut RingWriter, module: ModuleId, node: NodeAddr, outcome: Outcome) {
     ring.report(CallRecord {
         module,
         node,
@@ -113,7 +113,7 @@ fn pick(reader: &mut BoardReader, module: ModuleId) -> NodeAddr {
 }
 
 /// A house with one module for each core, of two nodes each.
-fn furnished(io: IoChoice) -> (House, [ModuleId; 2]) {
+pub(crate) fn furnished(io: IoChoice) -> (House, [ModuleId; 2]) {
     let house = House::ready(io);
     let modules = [module_of(0, 0), module_of(1, 0)];
     for module in modules {
