@@ -53,10 +53,11 @@ fn measure_one(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchErro
     let (echo, ring) = (echo(harness, None)?, echo(harness, Some(Io::Uring))?);
     let servers = [&echo, &ring, agent];
     let [echoes, rings, picks] = interleaved(harness, ROUNDS_OF_ONE, 1, OldAsk::Host, servers)?;
-    let us = |answers: &[OldAnswers], of: fn(&Latencies) -> f64| -> Vec<f64> {
+    type Quantile = fn(&Latencies) -> f64;
+    let us = |answers: &[OldAnswers], of: Quantile| -> Vec<f64> {
         answers.iter().map(|one| of(&one.times) / 1e3).collect()
     };
-    let quantiles: [(&str, fn(&Latencies) -> f64); 3] = [
+    let quantiles: [(&str, Quantile); 3] = [
         ("p50", |times| times.p50),
         ("p99", |times| times.p99),
         ("p999", |times| times.p999),

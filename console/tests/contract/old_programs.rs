@@ -208,12 +208,8 @@ fn writes_of_the_old_page_reach_old_and_new_agents() {
         page.add(2, last);
     }
     page.edit(2, 1, 1, 82);
-    old[1].says(&format!(
-        "1.2{}",
-        (3..=9)
-            .map(|last| format!(" 10.0.0.{last}:80"))
-            .collect::<String>()
-    ));
+    let nodes: Vec<String> = (3..=9).map(|last| format!("10.0.0.{last}:80")).collect();
+    old[1].says(&format!("1.2 {}", nodes.join(" ")));
     old[0].says("1.1 10.0.0.1:82 10.0.0.2:80");
     // Bare DELETEs: neither change nor version.
     page.delete(2);

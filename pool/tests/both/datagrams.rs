@@ -132,7 +132,7 @@ fn ask_until_refused(addr: SocketAddr) -> u32 {
     let caller = caller(addr);
     let mut answered = 0;
     loop {
-        match caller.send(&[b'x']) {
+        match caller.send(b"x") {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return answered,
             sent => sent.expect("the kernel takes it"),
         };
