@@ -1,13 +1,14 @@
 //! One core of dns: bytes to frames, frames to answers, changes to pushes. The pool's [`Handler`]; what it does stands
 //! in the files beside it.
 
-#[cfg(test)]
-mod allocations;
 mod answers;
 mod connection;
 mod old_agents;
 mod pushes;
 mod questions;
+mod streak;
+#[cfg(test)]
+mod tests;
 
 use crate::catalog::{Catalog, EncodedRoutes, PageCutter, VERSION_LOADED};
 use crate::confirmations::{Confirmations, Settled};
@@ -199,15 +200,17 @@ impl Handler for DnsCore {
             return self.received_old(turn, id, bytes);
         }
         let mut session = connection.session;
-        let drained = session.drain(bytes, FRAMES_PER_TURN_MAX, |frame| self.question(turn, id, frame));
+        let streak = self.answer_streak(turn, id, bytes);
+        let (rest, frames_max) = (&bytes[streak.bytes..], FRAMES_PER_TURN_MAX - streak.frames);
+        let drained = session.drain(rest, frames_max, |frame| self.question(turn, id, frame));
         if let Some(connection) = self.connection_mut(id) {
             connection.session = session;
         }
         match drained {
-            Ok(drained) if drained.more => Received::Yield(drained.consumed),
-            Ok(drained) => Received::Consumed(drained.consumed),
+            Ok(drained) if drained.more => Received::Yield(streak.bytes + drained.consumed),
+            Ok(drained) => Received::Consumed(streak.bytes + drained.consumed),
             Err(stopped) => match stopped.error {
-                Stop::Later => Received::Yield(stopped.consumed),
+                Stop::Later => Received::Yield(streak.bytes + stopped.consumed),
                 Stop::Refuse(reason, text) => {
                     self.complain(turn, id, &text);
                     self.refuse(turn, id, stopped.sequence, reason, text);

@@ -1,6 +1,7 @@
 //! What the control thread tells every core after it changed the catalog: each change is encoded at most once,
 //! whatever the number of connections that it goes to.
 
+use crate::catalog::View;
 use bytes::Bytes;
 use lars_compat::MessageId;
 use lars_compat::route::{RouteWriter, route_bytes_max};
@@ -70,6 +71,15 @@ impl Change {
 
     pub(crate) fn version(&self) -> u64 {
         self.head.version
+    }
+
+    /// Whether the catalog still has what this change led to.
+    pub(crate) fn is_latest(&self, view: &View) -> bool {
+        if view.exists() {
+            view.version() == self.version()
+        } else {
+            self.route.is_empty()
+        }
     }
 
     /// The frame for a connection that holds the version before.

@@ -54,6 +54,12 @@ impl<'a, M> Turn<'a, M> {
         }
     }
 
+    /// How many bytes wait for the connection's peer to read them; none where it is gone.
+    pub fn unsent(&mut self, connection: ConnectionId) -> usize {
+        let connection = self.desk.connections.open_mut(connection);
+        connection.map_or(0, |connection| connection.out.bytes())
+    }
+
     /// Lets a connection stay silent from its start, for as long as fewer than half of the service's places are taken:
     /// for peers that connect long before they have something to say. Its first frame is due once it began.
     pub fn allow_silence(&mut self, connection: ConnectionId) {

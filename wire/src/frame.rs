@@ -153,6 +153,7 @@ impl Header {
     }
 
     /// Reads a header; every field is judged.
+    #[inline]
     pub fn read(bytes: &[u8; HEADER_BYTES]) -> Result<Self, FrameError> {
         let [l0, l1, l2, l3, version, kind, r0, r1, s0, s1, s2, s3] = *bytes;
         // First the version: another one may mean another length.
@@ -206,6 +207,7 @@ pub fn copy(frame: &[u8], sequence: u32, out: &mut [u8]) -> usize {
 }
 
 /// Cuts the first whole frame off `bytes`; `None` asks for more bytes.
+#[inline]
 pub fn split(bytes: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
     let Some((head, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);

@@ -1,6 +1,7 @@
 //! Routes that somebody asked for: from the catalog straight into the out-buffer, as far as there is room.
 
 use super::connection::{Connection, Due};
+use super::pushes::PUSH_UNSENT_MAX;
 use super::{DnsCore, HEADER_BYTES};
 use crate::catalog::View;
 use crate::mail::Mail;
@@ -72,14 +73,28 @@ impl DnsCore {
     /// Answers what is due as far as there is room, and sees to it that the rest follows.
     pub(super) fn pay_or_list(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId) {
         // Before the catalog is there nothing can be answered, and its coming looks at every connection.
-        if !self.parts.catalog.is_loaded() || self.pay(turn, id) {
+        if !self.parts.catalog.is_loaded() || (!self.is_behind(turn, id) && self.pay(turn, id)) {
             return;
         }
+        self.list(id);
+    }
+
+    /// Sees to it that what is due is paid at the end of this turn, or when the peer has read.
+    pub(super) fn list(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id)
             && !std::mem::replace(&mut connection.listed, true)
         {
             self.owing.push(id);
         }
+    }
+
+    /// Whether the peer has so much to read that the pushes which it is owed next had better wait: the routes may change
+    /// again meanwhile. Where it asks something they are paid at once, since answers are kept in order.
+    fn is_behind(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId) -> bool {
+        let due = self
+            .connection_mut(id)
+            .and_then(|connection| connection.due.front());
+        matches!(due, Some(Due::Push { .. })) && turn.unsent(id) > PUSH_UNSENT_MAX
     }
 
     /// Answers what is due while there is room; true if nothing is left.
@@ -116,7 +131,7 @@ impl DnsCore {
 
     /// Tells a subscriber how far the store is, where it has not heard that yet.
     pub(super) fn tell_version(turn: &mut Turn<'_, Mail>, connection: &Connection, far: StoreVersion) {
-        if !connection.is_old() && connection.told_version.replace(Some(far.version)) != Some(far.version) {
+        if connection.is_to_hear(far.version) {
             Self::send(turn, connection.id, &far, 0, HEADER_BYTES + 16);
         }
     }
@@ -142,6 +157,7 @@ impl DnsCore {
                     connection.differing += u32::from(differed);
                 }
             }
+            Due::Push { module } => self.push_owed(turn, id, module),
             Due::Old { module } => self.answer_old(turn, id, module),
             Due::DigestDone { sequence } => {
                 let connection = self.connection_mut(id);
@@ -149,6 +165,23 @@ impl DnsCore {
                 Self::send(turn, id, &DigestDone { differing }, sequence, HEADER_BYTES + 4);
             }
         }
+    }
+
+    /// Pushes what a module is now to a peer that missed a change of it.
+    fn push_owed(&mut self, turn: &mut Turn<'_, Mail>, id: ConnectionId, module: ModuleId) {
+        if self
+            .connection_mut(id)
+            .is_some_and(|connection| connection.is_old())
+        {
+            return self.answer_old(turn, id, module);
+        }
+        let unknown = KnownModule {
+            module,
+            instance: 0,
+            version: 0,
+            hash: 0,
+        };
+        self.answer_known(turn, id, &unknown, 0, true);
     }
 
     /// Sends the route unless the peer holds it (or, if told so, where there is none); true if it was sent.

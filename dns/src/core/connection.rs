@@ -25,6 +25,11 @@ pub(super) enum Due {
         /// Of the question.
         sequence: u32,
     },
+    /// The route, which changed while the peer had much to read.
+    Push {
+        /// What changed.
+        module: ModuleId,
+    },
     /// The route as an old agent takes it.
     Old {
         /// What it asked for.
@@ -80,6 +85,11 @@ impl Connection {
             differing: 0,
             told_version: Cell::new(None),
         }
+    }
+
+    /// Whether the peer has yet to hear that the store is at `version`; from here on it counts as told.
+    pub(super) fn is_to_hear(&self, version: u64) -> bool {
+        !self.is_old() && self.told_version.replace(Some(version)) != Some(version)
     }
 
     /// Whether an agent of the C++ Lars is at the other end.

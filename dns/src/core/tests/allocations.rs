@@ -2,14 +2,12 @@
 //! before or is encoded anew. What the pool around it allocates is held by a test of its own in pool/.
 
 use super::*;
-use crate::catalog::{BucketBuilder, NewNode, bucket_of};
+use crate::diff::judge;
 use allocation_counter::measure;
-use lars_pool::{Bind, CoresConfig, IoChoice, Plan, UNSENT_BYTES_MIN};
-use lars_wire::caller::{GetRoute, Hello, Status, Welcome};
+use lars_store::routes::RouteRecord;
+use lars_wire::caller::{GetRoute, Status};
 use lars_wire::directory::RoutePage;
-use lars_wire::{ModuleId, NodeAddr, NodeState, PREFACE};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use lars_wire::{NodeAddr, NodeState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A core whose calls are watched.
@@ -59,12 +57,13 @@ fn module(place: usize) -> ModuleId {
     ModuleId::new(1, place as u32)
 }
 
-fn loaded_catalog() -> Arc<Catalog> {
-    let catalog = Catalog::new(7);
+fn published() -> Publisher {
+    let mut publisher = Publisher::new(Arc::new(Catalog::new(7)));
     for (place, (nodes, zones)) in NODES_AND_ZONES.into_iter().enumerate() {
-        let node = |number: u32| NewNode {
-            row: u64::from(number),
-            addr: NodeAddr::from_ipv4_number(0x0a00_0001 + number, 80),
+        let row = |number: u32| RouteRecord {
+            id: place as u64 * 1_000 + u64::from(number) + 1,
+            module: module(place),
+            node: NodeAddr::from_ipv4_number(0x0a00_0001 + number, 80),
             weight: 100,
             state: NodeState::Serving,
             zone: Arc::from(match zones {
@@ -72,77 +71,22 @@ fn loaded_catalog() -> Arc<Catalog> {
                 zones => format!("zone-{}", number % zones),
             }),
         };
-        let mut builder = BucketBuilder::default();
-        if nodes > 0 {
-            builder.push_module(module(place), 2, 1, (0..nodes).map(node));
-        }
-        catalog.swap(bucket_of(module(place)), builder.build());
+        publisher.replace(vec![judge(module(place), (0..nodes).map(row).collect())]);
     }
-    catalog.moved_to(2);
-    catalog.set_loaded();
-    Arc::new(catalog)
-}
-
-fn frame(message: &impl Message) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    codec::append(message, 1, &mut bytes).expect("it fits");
-    bytes
-}
-
-fn receive<M: Message>(stream: &mut UnixStream) -> M {
-    let mut head = [0; HEADER_BYTES];
-    stream.read_exact(&mut head).expect("an answer");
-    let header = lars_wire::Header::read(&head).expect("a header");
-    let mut body = vec![0; header.body_bytes as usize];
-    stream.read_exact(&mut body).expect("its body");
-    codec::decode(&body).expect("the answer that is waited for")
+    publisher
 }
 
 fn questions_allocate_nothing(io: IoChoice) {
     const QUESTIONS: usize = 2_000;
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("socket");
-    let planned = Plan::new(CoresConfig {
-        name: "watched",
-        io,
-        cores: 1,
-        pin: false,
-        connections_max: 10,
-        unsent_bytes_max: UNSENT_BYTES_MIN,
-    });
-    let mut plan = match planned {
-        Ok(plan) => plan,
-        Err(error) => return eprintln!("not tested over {io:?}: {error}"),
-    };
-    plan.listen(&Bind::Unix(path.clone()), 0)
-        .expect("the path is free");
-    let catalog = loaded_catalog();
-    // Nobody reads what is asked of the control thread: nothing is.
-    let (requests, _requests) = mpsc::channel(1);
-    let (words, _words) = mpsc::unbounded_channel();
     let allocations = Arc::<AtomicU64>::default();
-    let core = DnsCore::new(CoreParts {
-        core: CoreIndex(0),
-        incarnation: [0; 16],
-        catalog: Arc::clone(&catalog),
-        subscriptions: Subscriptions::new(10, 10),
-        counts: Arc::new(Counts::new(plan.stats(), catalog)),
-        requests,
-        words,
-    });
-    let watched = Watched {
+    let watch = |core| Watched {
         core,
         allocations: Arc::clone(&allocations),
     };
-    let cores = plan.start(vec![watched]).expect("the core starts");
-    let mut peer = UnixStream::connect(&path).expect("it listens");
-    let hello = Hello {
-        version: 1,
-        name: "test".to_owned(),
+    let Some(running) = start(io, &published(), watch) else {
+        return;
     };
-    peer.write_all(&[PREFACE.as_slice(), &frame(&hello)].concat())
-        .expect("it reads");
-    receive::<Welcome>(&mut peer);
+    let mut peer = running.connect();
     for (place, (nodes, zones)) in NODES_AND_ZONES.into_iter().enumerate() {
         let question = frame(&GetRoute {
             module: module(place),
@@ -166,7 +110,6 @@ fn questions_allocate_nothing(io: IoChoice) {
         let more = allocations.load(Ordering::Relaxed) - before;
         assert_eq!(more, 0, "{io:?}, a module of {nodes} nodes in {zones} zones");
     }
-    cores.stop();
 }
 
 #[test]
