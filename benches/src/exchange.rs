@@ -7,7 +7,7 @@ use crate::error::BenchError;
 use crate::services::{NODES, node};
 use lars_wire::bounds::HEADER_BYTES;
 use lars_wire::caller::{GetRoute, Node, Outcome, Pick, Report, Status};
-use lars_wire::directory::{RouteHead, pages};
+use lars_wire::directory::{RouteHead, RoutePage, pages};
 use lars_wire::{Kind, ModuleId, NodeAddr, Route, RouteNode, codec};
 use serde::{Deserialize, Serialize};
 
@@ -128,22 +128,27 @@ impl Exchange {
     }
 }
 
+/// The page of a route of [`NODES`] nodes in no zone.
+pub fn route_page() -> RoutePage {
+    let nodes = (0..NODES).map(|number| RouteNode::new(node(number))).collect();
+    let head = RouteHead {
+        module: ModuleId::new(1, 1),
+        status: Status::Ok,
+        instance: 1,
+        version: 1,
+        explained: true,
+    };
+    // A route has one page at least.
+    pages(head, &Route::new(nodes)).swap_remove(0)
+}
+
 /// An answer as a service would give it: what the echoes send back.
 ///
 /// # Errors
 /// The message does not have the size that is written down above.
 pub fn answer(ask: Ask) -> Result<Vec<u8>, BenchError> {
     if ask == Ask::Route {
-        let nodes = (0..NODES).map(|number| RouteNode::new(node(number))).collect();
-        let head = RouteHead {
-            module: ModuleId::new(1, 1),
-            status: Status::Ok,
-            instance: 1,
-            version: 1,
-            explained: true,
-        };
-        let page = pages(head, &Route::new(nodes)).into_iter().next();
-        return page.map_or_else(|| Ok(Vec::new()), |page| encoded(&page, ROUTE_BYTES));
+        return encoded(&route_page(), ROUTE_BYTES);
     }
     let node = Node {
         status: Status::Ok,

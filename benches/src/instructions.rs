@@ -4,7 +4,7 @@
 //! A piece is repeated N and then 2 N times in a process of its own; the difference is free of what starting and
 //! setting up cost. Vector instructions are as valgrind's processor has them, which knows AVX2 and nothing newer.
 
-mod agent;
+mod service;
 
 use crate::arguments::{Invocation, ROLE};
 use crate::cases::{self, Case, NOTHING};
@@ -61,7 +61,7 @@ fn table(filter: Option<&str>) -> Result<(), BenchError> {
     for case in cases::all().into_iter().filter(|case| wanted(case.name)) {
         tell(case.name, count(case)? - floor);
     }
-    for crowd in agent::CROWDS.iter().filter(|crowd| wanted(crowd.name)) {
+    for crowd in service::CROWDS.iter().filter(|crowd| wanted(crowd.name)) {
         tell(crowd.name, crowd.count()?);
     }
     Ok(())

@@ -50,11 +50,7 @@ impl Services {
         let store = format!("sqlite_path = '{}'", folder.path().join("lars.sqlite").display());
         let mut services = Self::start_on(harness, processor, &store)?;
         services.folder = Some(folder);
-        let mut edits = Vec::new();
-        for module in (0..load::MODULES).map(load::module) {
-            edits.extend((0..NODES).map(|number| RouteEdit::Put(row(module, number))));
-        }
-        services.edit(edits)?;
+        services.edit(routes_of_loads())?;
         Ok(services)
     }
 
@@ -126,9 +122,7 @@ impl Services {
     /// # Errors
     /// dns does not do so.
     pub fn edit(&self, edits: Vec<RouteEdit>) -> Result<(), BenchError> {
-        let failed = |error: lars_client::ClientError| BenchError::Answer(error.to_string());
-        let mut admin = Admin::connect(&Endpoint::Tcp(self.dns.clone())).map_err(failed)?;
-        admin.edit_routes(edits).map_err(failed).map(drop)
+        edit(&self.dns, edits)
     }
 
     fn agent_config(&self, socket: &Path, io: Io) -> String {
@@ -141,6 +135,23 @@ impl Services {
             report = self.report,
         )
     }
+}
+
+/// Changes routes through the dns that listens at `dns`.
+///
+/// # Errors
+/// It does not do so.
+pub fn edit(dns: &str, edits: Vec<RouteEdit>) -> Result<(), BenchError> {
+    let failed = |error: lars_client::ClientError| BenchError::Answer(error.to_string());
+    let mut admin = Admin::connect(&Endpoint::Tcp(dns.to_owned())).map_err(failed)?;
+    admin.edit_routes(edits).map_err(failed).map(drop)
+}
+
+/// The routes that loads ask about.
+pub fn routes_of_loads() -> Vec<RouteEdit> {
+    let modules = (0..load::MODULES).map(load::module);
+    let routes = modules.flat_map(|module| (0..NODES).map(move |number| RouteEdit::Put(row(module, number))));
+    routes.collect()
 }
 
 /// Node `number` of a module, as a row of the store.
@@ -164,8 +175,23 @@ pub fn node(number: u32) -> NodeAddr {
 /// # Errors
 /// It does not start.
 pub fn start_dns(harness: &Harness, processor: usize, store: &str) -> Result<(Child, String), BenchError> {
-    let words = role::with_all_descriptors();
-    start_under(&words, harness, "dns", processor, &section("dns", store))
+    start_dns_under(&[], harness, processor, store, "auto")
+}
+
+/// The same by another program, which takes what to run behind its own words, and with `io` as its configuration has it.
+///
+/// # Errors
+/// It does not start.
+pub fn start_dns_under(
+    words: &[String],
+    harness: &Harness,
+    processor: usize,
+    store: &str,
+    io: &str,
+) -> Result<(Child, String), BenchError> {
+    let words = [&role::with_all_descriptors(), words].concat();
+    let config = section("dns", store).replacen('\n', &format!("\nio = '{io}'\n"), 1);
+    start_under(&words, harness, "dns", processor, &config)
 }
 
 fn section(service: &str, store: &str) -> String {

@@ -1,9 +1,10 @@
 //! Bytes to messages and back.
 
 use super::{Case, Operation};
+use crate::exchange::route_page;
 use crate::services::node;
 use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES};
-use lars_wire::caller::{BarePick, Node, Outcome, Pick, Report, ReportBatch, Status};
+use lars_wire::caller::{BarePick, GetRoute, Node, Outcome, Pick, Report, ReportBatch, Status};
 use lars_wire::record::{Tally, TallyBatch};
 use lars_wire::session::Session;
 use lars_wire::{FrameError, Message, ModuleId, PREFACE, codec};
@@ -53,6 +54,19 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "wire.report.encode",
         make: || encode(report()),
+    },
+    Case {
+        name: "wire.get_route.decode",
+        make: || {
+            decode(&GetRoute {
+                module: MODULE,
+                deadline_ms: 0,
+            })
+        },
+    },
+    Case {
+        name: "wire.page10.encode",
+        make: || encode(route_page()),
     },
     Case {
         name: "wire.tally_batch512.decode",
