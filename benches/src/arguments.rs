@@ -1,6 +1,7 @@
 //! How the harness is called: by cargo, with options for a run, or by itself, to be one of the processes of a run.
 
 use crate::error::BenchError;
+use crate::peer::Peer;
 
 /// What a call asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,12 @@ pub struct Options {
     pub quick: bool,
     /// Only results whose names begin so.
     pub only: Option<String>,
+    /// Others that are asked in the same run.
+    pub peers: Vec<Peer>,
+    /// Whether a ratio that is far worse than the one written down fails the run.
+    pub check: bool,
+    /// Whether the ratios of this run are written down, to be compared with later.
+    pub save: bool,
 }
 
 /// Which process to be.
@@ -49,9 +56,15 @@ impl Invocation {
                 ROLE => return RoleCall::parse(arguments).map(Self::Role),
                 "--bench" => bench = true,
                 "--quick" => options.quick = true,
+                "--check" => options.check = true,
+                "--save" => options.save = true,
                 "--only" => {
                     let prefix = arguments.next();
                     options.only = Some(prefix.ok_or_else(|| usage("--only wants the beginning of a name"))?);
+                }
+                "--peer" => {
+                    let text = arguments.next().unwrap_or_default();
+                    options.peers.push(text.parse()?);
                 }
                 _ => unknown = unknown.or(Some(argument)),
             }
@@ -95,10 +108,24 @@ mod tests {
         let quick = Options {
             quick: true,
             only: Some("pick.".to_owned()),
+            ..Options::default()
         };
         for text in ["--quick --only pick. --bench", "--bench --only pick. --quick"] {
             assert_eq!(parse(text).ok(), Some(Invocation::Bench(quick.clone())));
         }
+    }
+
+    #[test]
+    fn others_are_named_as_often_as_there_are_some() {
+        let parsed = parse("--bench --peer old=udp:127.0.0.1:8888 --check --peer srv=dns:[::1]:53 --save");
+        let Ok(Invocation::Bench(options)) = parsed else {
+            panic!("{parsed:?}");
+        };
+        let names: Vec<&str> = options.peers.iter().map(|peer| peer.name.as_str()).collect();
+        assert_eq!(
+            (names, options.check, options.save),
+            (vec!["old", "srv"], true, true)
+        );
     }
 
     #[test]
@@ -113,6 +140,8 @@ mod tests {
         for (text, named) in [
             ("--bench --fast", "--fast"),
             ("--bench --only", "--only"),
+            ("--bench --peer", "--peer"),
+            ("--bench --peer old=tcp:127.0.0.1:1", "--peer"),
             ("--role x", "--role"),
         ] {
             let error = parse(text).expect_err(text).to_string();

@@ -6,7 +6,9 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The command line asks for what there is not: the caller's fault.
-    #[error("{0}; usage: mesh --bench [--quick] [--only PREFIX]")]
+    #[error(
+        "{0}; usage: mesh --bench [--quick] [--only PREFIX] [--peer NAME=udp:HOST:PORT] [--peer NAME=dns:HOST:PORT] [--check] [--save]"
+    )]
     Usage(String),
     /// The system refused.
     #[error("{doing}: {source}")]
@@ -30,6 +32,14 @@ pub enum BenchError {
     /// The database refused.
     #[error("MariaDB: {0}")]
     Database(#[from] mysql_async::Error),
+    /// Ratios are far worse than those that are written down.
+    #[error("worse than the ratios in {place}: {names}")]
+    Worse {
+        /// The file.
+        place: String,
+        /// Which, and by how much.
+        names: String,
+    },
 }
 
 /// Names what was being done when the system refused.

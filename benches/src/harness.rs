@@ -1,6 +1,7 @@
 //! One run: what it was asked for, where it happens, and what came out so far.
 
 use crate::arguments::Options;
+use crate::baseline::{self, Baseline};
 use crate::child::Child;
 use crate::echo::{EchoTask, Io};
 use crate::error::{BenchError, Doing};
@@ -8,7 +9,9 @@ use crate::exchange::Ask;
 use crate::load::place::Place;
 use crate::load::{ServerKind, Target};
 use crate::machine::{self, Processors};
-use crate::measure;
+use crate::measure::{self, Table};
+use crate::peer::Peer;
+use crate::plots;
 use crate::results::{Results, Row, Unit};
 use crate::role;
 use crate::spread::Spread;
@@ -57,7 +60,7 @@ pub fn run(options: Options) -> Result<(), BenchError> {
     }
     let mut failed = None;
     for table in measure::TABLES {
-        if table.names.iter().any(|name| harness.wants(name)) {
+        if harness.wants_table(table) {
             eprintln!("mesh: {:>5.1} s {}", started.elapsed().as_secs_f64(), table.what);
             if let Err(error) = (table.measure)(&mut harness) {
                 eprintln!("mesh: {}: {error}", table.what);
@@ -70,15 +73,16 @@ pub fn run(options: Options) -> Result<(), BenchError> {
     }
     print!("{}", harness.results.to_text());
     let path = harness.results.write()?;
+    let drawn = plots::write(&harness.results)?.len();
     println!(
-        "written to {} after {:.1} s",
+        "written to {} and drawn in {drawn} files beside it after {:.1} s",
         path.display(),
         started.elapsed().as_secs_f64()
     );
     match failed {
         Some(error) => Err(error),
         None if harness.results.is_empty() => Err(BenchError::Usage("no result has such a name".to_owned())),
-        None => Ok(()),
+        None => harness.hold(),
     }
 }
 
@@ -95,6 +99,30 @@ impl Harness {
             folder: tempfile::tempdir().doing("make a folder")?,
             sockets: 0,
         })
+    }
+
+    /// Writes the ratios down, or holds them beside those that are, as was asked for.
+    fn hold(&self) -> Result<(), BenchError> {
+        if self.options.check {
+            baseline::check(&self.results)?;
+        }
+        if self.options.save {
+            let mut baseline = Baseline::read()?;
+            baseline.take(&self.results);
+            baseline.write()?;
+        }
+        Ok(())
+    }
+
+    /// Whether any of a table's results is asked for.
+    fn wants_table(&self, table: &Table) -> bool {
+        let in_time = table.quick || !self.options.quick || self.options.only.is_some();
+        in_time && table.names.iter().any(|name| self.wants(name))
+    }
+
+    /// Others that are asked in this run.
+    pub fn peers(&self) -> Vec<Peer> {
+        self.options.peers.clone()
     }
 
     /// Whether a result is asked for. `name` may be the beginning of names, ended by a dot.

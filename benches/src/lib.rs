@@ -3,12 +3,14 @@
 //! Read in this order: [`arguments`] (how it is called), [`harness`] (what a run holds), [`measure`] (one file for
 //! each table of results), [`load`] and [`echo`] (the processes that ask, and the bare ones that only echo),
 //! [`services`] (the real ones; [`database`]: the MariaDB behind them; [`snapshot`]: an agent that knows a million
-//! modules), [`child`] (how it starts itself again as any of them), [`results`] (what is printed).
+//! modules), [`peer`] (others that people name), [`child`] (how it starts itself again as any of them), [`results`]
+//! (what is printed), [`plots`] (the same drawn), [`baseline`] (what `--check` compares with).
 //! Beside that whole: [`cases`] (single pieces of the data path) and [`instructions`] (which counts theirs).
 //! [`scenarios`] stands by itself: the simulator's scenarios with their gates, in virtual time.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod baseline;
 pub mod cases;
 pub mod child;
 pub mod cpu;
@@ -23,6 +25,8 @@ pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod memory;
+pub mod peer;
+pub mod plots;
 pub mod results;
 pub mod role;
 pub mod scenarios;

@@ -3,6 +3,7 @@
 pub mod board;
 pub mod change;
 pub mod chase;
+pub mod datagram;
 pub mod fanout;
 pub mod latency;
 pub mod old_callers;

@@ -1,4 +1,6 @@
 //! What is measured: tables of results, in the order in which they are made. Each file says what its results mean.
+//!
+//! To add results: a file with a `TABLE` whose `measure` ends in [`Harness::push`], and a line in [`TABLES`].
 
 mod board;
 mod board_size;
@@ -8,6 +10,7 @@ mod directory;
 mod fanout;
 mod latency;
 mod million;
+mod peers;
 mod push;
 mod rates;
 mod record;
@@ -25,6 +28,8 @@ pub struct Table {
     pub what: &'static str,
     /// Its results' names; one that ends with a dot stands for all that begin so.
     pub names: &'static [&'static str],
+    /// Whether a quick run has it. What takes more than a few seconds is left out there, unless asked for by name.
+    pub quick: bool,
     /// Makes them.
     pub measure: fn(&mut Harness) -> Result<(), BenchError>,
 }
@@ -33,6 +38,7 @@ pub struct Table {
 pub const TABLES: &[Table] = &[
     buffers::TABLE,
     latency::TABLE,
+    peers::TABLE,
     rates::TABLE,
     rates::TWINS,
     compat::TABLE,

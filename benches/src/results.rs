@@ -24,6 +24,8 @@ pub enum Unit {
     Bytes,
     /// A quotient.
     Ratio,
+    /// A number of things.
+    Count,
 }
 
 /// One result.
@@ -37,6 +39,17 @@ pub struct Row {
     pub spread: Spread,
     /// The row that it stands beside.
     pub beside: Option<String>,
+}
+
+/// What a row is in relation to the one that it stands beside, or to one where it is a quotient itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ratio {
+    /// The row's name.
+    pub name: String,
+    /// The quotient.
+    pub value: f64,
+    /// Whether a larger one is the better one: so it is with rates, and with nothing else.
+    pub more_is_better: bool,
 }
 
 /// The results of a run, in the order in which they were measured.
@@ -66,6 +79,7 @@ impl Unit {
             Self::PerS => "per_s",
             Self::Bytes => "bytes",
             Self::Ratio => "ratio",
+            Self::Count => "count",
         }
     }
 }
@@ -98,8 +112,26 @@ impl Results {
         self.rows.is_empty()
     }
 
+    /// The rows, in the order in which they were measured.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// All quotients.
+    pub fn ratios(&self) -> Vec<Ratio> {
+        let of = |row: &Row| {
+            let own = (row.unit == Unit::Ratio).then_some(row.spread.median);
+            Some(Ratio {
+                name: row.name.clone(),
+                value: self.ratio(row).or(own)?,
+                more_is_better: row.unit == Unit::PerS,
+            })
+        };
+        self.rows.iter().filter_map(of).collect()
+    }
+
     /// The value over that of the row that it stands beside.
-    fn ratio(&self, row: &Row) -> Option<f64> {
+    pub fn ratio(&self, row: &Row) -> Option<f64> {
         let beside = row.beside.as_ref()?;
         let other = self.rows.iter().find(|other| other.name == *beside)?;
         (other.spread.median != 0.0).then(|| row.spread.median / other.spread.median)

@@ -26,6 +26,8 @@ pub const LOAD_FANOUT: &str = "load-fanout";
 pub const ECHO_DATAGRAMS: &str = "echo-datagrams";
 /// Callers of the C++ Lars: [`load::old_callers`].
 pub const LOAD_OLD_CALLERS: &str = "load-old-callers";
+/// Callers of a peer, over UDP: [`load::datagram`].
+pub const LOAD_DATAGRAM: &str = "load-datagram";
 /// The `lars` command: any service.
 pub const LARS: &str = "lars";
 
@@ -41,25 +43,14 @@ pub fn run(call: &RoleCall) -> ExitCode {
     let done = match call.role.as_str() {
         ECHO_BLOCKING => task(call).and_then(|task| echo::blocking::run(&task)),
         ECHO_POOLED => task(call).and_then(|task| echo::pooled::run(&task)),
-        LOAD_LATENCY => task(call)
-            .and_then(|task| load::latency::run(&task))
-            .and_then(|done| say(&done)),
-        LOAD_RATE => task(call)
-            .and_then(|task| load::rate::run(&task))
-            .and_then(|done| say(&done)),
-        LOAD_BOARD => task(call)
-            .and_then(|task| load::board::run(&task))
-            .and_then(|done| say(&done)),
-        LOAD_CHANGE => task(call)
-            .and_then(|task| load::change::run(&task))
-            .and_then(|done| say(&done)),
-        LOAD_FANOUT => task(call)
-            .and_then(|task| load::fanout::run(&task))
-            .and_then(|done| say(&done)),
+        LOAD_LATENCY => answer(call, load::latency::run),
+        LOAD_RATE => answer(call, load::rate::run),
+        LOAD_BOARD => answer(call, load::board::run),
+        LOAD_CHANGE => answer(call, load::change::run),
+        LOAD_FANOUT => answer(call, load::fanout::run),
         ECHO_DATAGRAMS => task(call).and_then(|task| echo::datagrams::run(&task)),
-        LOAD_OLD_CALLERS => task(call)
-            .and_then(|task| load::old_callers::run(&task))
-            .and_then(|done| say(&done)),
+        LOAD_OLD_CALLERS => answer(call, load::old_callers::run),
+        LOAD_DATAGRAM => answer(call, load::datagram::run),
         LARS => {
             return match task::<Vec<String>>(call) {
                 Ok(words) => lars_console::cli::run(words.into_iter().map(OsString::from)),
@@ -80,6 +71,14 @@ pub fn with_all_descriptors() -> Vec<String> {
     ["sh", "-c", "ulimit -n \"$(ulimit -Hn)\"; exec \"$@\"", "sh"]
         .map(str::to_owned)
         .to_vec()
+}
+
+/// Does what the call asks for and prints what came out.
+fn answer<T: DeserializeOwned, A: Serialize>(
+    call: &RoleCall,
+    run: fn(&T) -> Result<A, BenchError>,
+) -> Result<(), BenchError> {
+    say(&run(&task(call)?)?)
 }
 
 fn task<T: DeserializeOwned>(call: &RoleCall) -> Result<T, BenchError> {

@@ -1,7 +1,7 @@
 //! One run drawn as SVG: latency and errors over time, each node's share of calls, each node's state in the agents'
 //! eyes, and marks where something happened.
 
-mod canvas;
+pub mod canvas;
 mod latency;
 mod marks;
 mod rows;

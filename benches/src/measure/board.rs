@@ -33,6 +33,7 @@ pub(super) const HOT: Table = Table {
         "board.pair.1000modules.p50",
         "board.call.p50",
     ],
+    quick: true,
     measure: measure_hot,
 };
 
@@ -40,6 +41,7 @@ pub(super) const HOT: Table = Table {
 pub(super) const CHANGES: Table = Table {
     what: "a change of the agent's mind until a caller sees it",
     names: &["board.change."],
+    quick: true,
     measure: measure_changes,
 };
 
@@ -47,6 +49,7 @@ pub(super) const CHANGES: Table = Table {
 pub(super) const DRAIN: Table = Table {
     what: "an agent that drains 1,000,000 reports a second",
     names: &["board.drain.cpu", "board.drain.cpu.1000modules"],
+    quick: true,
     measure: measure_drain,
 };
 

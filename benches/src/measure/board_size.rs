@@ -14,6 +14,7 @@ use std::fs;
 pub(super) const THOUSAND_NODES: Table = Table {
     what: "1,000 modules of 1,000 nodes on the board",
     names: &["board.pair.1000nodes.p50"],
+    quick: false,
     measure: measure_thousand_nodes,
 };
 
@@ -27,6 +28,7 @@ pub(super) const MILLION: Table = Table {
         "board.drain.cpu.1m",
         "board.drain.cpu.1m.reports_per_s",
     ],
+    quick: false,
     measure: measure_million,
 };
 

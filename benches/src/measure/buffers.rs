@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 pub(super) const TABLE: Table = Table {
     what: "buffers checked out and in",
     names: &["pool.checkout.p50", "pool.checkout.mutex4.p50"],
+    quick: true,
     measure,
 };
 

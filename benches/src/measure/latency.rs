@@ -21,8 +21,18 @@ pub(super) const TABLE: Table = Table {
         "pick.socket.1.p999",
         "pick_over_echo.1",
     ],
+    quick: true,
     measure,
 };
+
+/// How a row's name ends, and what of the times stands in it.
+const PERCENTILES: [(&str, Percentile); 3] = [
+    ("p50", |times| times.p50),
+    ("p99", |times| times.p99),
+    ("p999", |times| times.p999),
+];
+
+type Percentile = fn(&Latencies) -> f64;
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let services = Services::start(harness)?;
@@ -42,35 +52,28 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
             times.push(ask(harness, server)?);
         }
     }
-    let us = |times: &[Latencies], of: fn(&Latencies) -> f64| -> Vec<f64> {
-        times.iter().map(|one| of(one) / 1e3).collect()
-    };
-    harness.push("echo.unix.p50", Unit::Us, us(&echoes, |one| one.p50), None)?;
-    harness.push("echo.unix.p99", Unit::Us, us(&echoes, |one| one.p99), None)?;
-    harness.push("echo.unix.p999", Unit::Us, us(&echoes, |one| one.p999), None)?;
-    harness.push(
-        "pick.socket.1.p50",
-        Unit::Us,
-        us(&picks, |one| one.p50),
-        Some("echo.unix.p50"),
-    )?;
-    harness.push(
-        "pick.socket.1.p99",
-        Unit::Us,
-        us(&picks, |one| one.p99),
-        Some("echo.unix.p99"),
-    )?;
-    harness.push(
-        "pick.socket.1.p999",
-        Unit::Us,
-        us(&picks, |one| one.p999),
-        Some("echo.unix.p999"),
-    )?;
+    push(harness, "echo.unix", &echoes, None)?;
+    push(harness, "pick.socket.1", &picks, Some("echo.unix"))?;
     let pairs = echoes.iter().zip(&picks).map(|(echo, pick)| pick.p50 / echo.p50);
     harness.push("pick_over_echo.1", Unit::Ratio, pairs.collect::<Vec<_>>(), None)
 }
 
-fn ask(harness: &Harness, server: &Server) -> Result<Latencies, BenchError> {
+/// Adds `NAME.p50`, `.p99` and `.p999`, each beside the row of another name that ends alike.
+pub(super) fn push(
+    harness: &mut Harness,
+    name: &str,
+    runs: &[Latencies],
+    beside: Option<&str>,
+) -> Result<(), BenchError> {
+    for (end, of) in PERCENTILES {
+        let beside = beside.map(|beside| format!("{beside}.{end}"));
+        let us = runs.iter().map(|run| of(run) / 1e3);
+        harness.push(format!("{name}.{end}"), Unit::Us, us, beside.as_deref())?;
+    }
+    Ok(())
+}
+
+pub(super) fn ask(harness: &Harness, server: &Server) -> Result<Latencies, BenchError> {
     let task = LatencyTask {
         target: server.target.clone(),
         seconds: harness.seconds(),

@@ -28,6 +28,7 @@ pub(super) const TABLE: Table = Table {
         "dns.delete.foreign",
         "dns.delete.foreign.unmigrated",
     ],
+    quick: false,
     measure,
 };
 

@@ -20,6 +20,7 @@ use std::time::Instant;
 pub(super) const TABLE: Table = Table {
     what: "a change made through Lars until a pick sees it",
     names: &["dns.push.own", "dns.push.own.p99"],
+    quick: true,
     measure,
 };
 

@@ -17,6 +17,7 @@ use crate::services::Services;
 pub(super) const TABLE: Table = Table {
     what: "many callers: picks and pairs beside a bare ring echo",
     names: &["echo.ring.", "pick.socket.", "pair.socket."],
+    quick: true,
     measure,
 };
 
@@ -24,6 +25,7 @@ pub(super) const TABLE: Table = Table {
 pub(super) const TWINS: Table = Table {
     what: "the ring beside its epoll twin",
     names: &["uring_over_epoll.16", "echo.uring_over_epoll.16"],
+    quick: true,
     measure: measure_twins,
 };
 
@@ -145,7 +147,7 @@ pub(super) fn interleaved<const N: usize>(
     Ok(rates)
 }
 
-fn ask(harness: &Harness, crowd: Crowd, target: &Target) -> Result<Rate, BenchError> {
+pub(super) fn ask(harness: &Harness, crowd: Crowd, target: &Target) -> Result<Rate, BenchError> {
     let task = RateTask {
         target: target.clone(),
         connections: crowd.connections,

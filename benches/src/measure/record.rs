@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 pub(super) const TABLE: Table = Table {
     what: "tallies stored in the embedded store",
     names: &["report.rows.sqlite"],
+    quick: true,
     measure,
 };
 

@@ -21,6 +21,7 @@ pub(super) const TABLE: Table = Table {
         "report.rows.distinct.mariadb",
         "report.rows.mariadb",
     ],
+    quick: false,
     measure,
 };
 

@@ -15,6 +15,7 @@ use std::time::Instant;
 pub(super) const TABLE: Table = Table {
     what: "an agent's start to its first pick",
     names: &["agent.start"],
+    quick: true,
     measure,
 };
 

@@ -4,10 +4,13 @@ use std::fmt::Write;
 
 /// Blue, vermilion, green: told apart also by those who see colours otherwise (Okabe and Ito, "Color Universal
 /// Design").
-pub(super) const BLUE: &str = "#0072b2";
-pub(super) const RED: &str = "#d55e00";
-pub(super) const GREY: &str = "#e6e6e6";
-pub(super) const DARK: &str = "#333333";
+pub const BLUE: &str = "#0072b2";
+/// See [`BLUE`].
+pub const RED: &str = "#d55e00";
+/// For lines that lead the eye.
+pub const GREY: &str = "#e6e6e6";
+/// For axes.
+pub const DARK: &str = "#333333";
 
 const STYLE: &str = "text{font-family:system-ui,sans-serif;fill:#333}.title{font-size:18px;font-weight:600}\
     .label{font-size:12px}.panel{font-size:13px;font-weight:600}.tick{font-size:11px;fill:#666}\
@@ -40,12 +43,13 @@ impl Panel {
 
 /// The drawing so far.
 #[derive(Debug)]
-pub(super) struct Canvas {
+pub struct Canvas {
     text: String,
 }
 
 impl Canvas {
-    pub(super) fn new(width: f64, height: f64) -> Self {
+    /// An empty drawing, in pixels.
+    pub fn new(width: f64, height: f64) -> Self {
         let text = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
              height=\"{height:.0}\">\n<style>{STYLE}</style>\n\
@@ -54,12 +58,14 @@ impl Canvas {
         Self { text }
     }
 
-    pub(super) fn finish(mut self) -> String {
+    /// The whole file.
+    pub fn finish(mut self) -> String {
         self.text.push_str("</svg>\n");
         self.text
     }
 
-    pub(super) fn text(&mut self, x: f64, y: f64, class: &str, words: &str) {
+    /// Words that begin at a place; `class` may be `title`, `label`, `panel` or `tick`, and `end` or `middle` besides.
+    pub fn text(&mut self, x: f64, y: f64, class: &str, words: &str) {
         let words = words
             .replace('&', "&amp;")
             .replace('<', "&lt;")
@@ -69,13 +75,15 @@ impl Canvas {
         ));
     }
 
-    pub(super) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
+    /// A filled rectangle, named by its upper left corner.
+    pub fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
         self.put(format_args!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\"/>\n"
         ));
     }
 
-    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: &str, more: &str) {
+    /// A straight line; `more` is what else stands in the element.
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: &str, more: &str) {
         let ((x1, y1), (x2, y2)) = (from, to);
         self.put(format_args!(
             "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{stroke}\" {more}/>\n"
@@ -83,7 +91,7 @@ impl Canvas {
     }
 
     /// A line through points; a gap where there is none.
-    pub(super) fn curve(&mut self, points: impl Iterator<Item = Option<(f64, f64)>>, stroke: &str) {
+    pub fn curve(&mut self, points: impl Iterator<Item = Option<(f64, f64)>>, stroke: &str) {
         let mut path = String::new();
         let mut pen_down = false;
         for point in points {
