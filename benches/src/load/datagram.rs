@@ -262,12 +262,10 @@ mod tests {
         let bytes = srv_question(0x1234, 100, 2);
         assert_eq!(&bytes[..12], [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
         assert_eq!(
-            &bytes[12..37],
-            b"\x06_100-2\x04_tcp\x04lars\x04test\0\0\x21\0\x01"[..]
-                .get(..25)
-                .expect("it is")
+            &bytes[12..39],
+            b"\x06_100-2\x04_tcp\x04lars\x04test\0\0\x21\0\x01"
         );
-        assert_eq!(&bytes[37..], [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(&bytes[39..], [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]
