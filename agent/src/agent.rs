@@ -278,6 +278,7 @@ fn plan(config: &AgentConfig) -> Result<Plan<Mail>, AgentError> {
         let path = path.to_path_buf();
         move |source| AgentError::Listen { path, source }
     };
+    plan.set_busy_poll(Duration::from_micros(config.busy_poll_us.into()));
     plan.answer_when_full(&no_connection_left(config.connections_max));
     let shared = Bind::Unix(config.socket.clone());
     plan.listen(&shared, 0).map_err(listen(&config.socket))?;

@@ -23,6 +23,9 @@ pub struct AgentConfig {
     pub cores: u16,
     /// Whether each of those threads is pinned to a processor of its own. Default true.
     pub pin: bool,
+    /// Microseconds for which each of those threads looks for more to do before it sleeps: answers come sooner by a
+    /// wake-up, and a processor is taken while there is anything to do now and then. 0 to 1,000,000, default 0 (off).
+    pub busy_poll_us: u32,
     /// Connections of callers at a time; more are closed at once. 1 to 1,000,000, default 10,000.
     pub connections_max: u32,
     /// Mebibytes of answers that may wait on each core for callers to read them. Above half of it a caller must have
@@ -72,6 +75,7 @@ impl Default for AgentConfig {
             io: IoChoice::Auto,
             cores: 0,
             pin: true,
+            busy_poll_us: 0,
             connections_max: 10_000,
             unsent_max_mib: 64,
             dns: vec!["127.0.0.1:7778".to_owned()],
@@ -129,6 +133,7 @@ impl AgentConfig {
         check_addrs("report", &self.report)?;
         let ranges = [
             ("cores", u32::from(self.cores), 0, u32::from(CORES_MAX)),
+            ("busy_poll_us", self.busy_poll_us, 0, 1_000_000),
             ("connections_max", self.connections_max, 1, 1_000_000),
             ("unsent_max_mib", self.unsent_max_mib, 4, 65_536),
             ("modules_max", self.modules_max, 64, 1_048_576),

@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Most cores of one service: what a core's number in messages and tables is made for.
 const CORES_MAX: u16 = 256;
@@ -113,6 +114,7 @@ pub enum Bind {
 pub struct Plan<M> {
     config: CoresConfig,
     buffers: BufferPoolConfig,
+    busy_poll: Duration,
     io: IoInUse,
     processors: Vec<core_affinity::CoreId>,
     wakers: Vec<Waker>,
@@ -141,6 +143,7 @@ impl<M: Send + 'static> Plan<M> {
         Ok(Self {
             config,
             buffers: BufferPoolConfig::DEFAULT,
+            busy_poll: Duration::ZERO,
             io,
             processors,
             wakers: (0..cores).map(|_| Waker::new()).collect::<io::Result<_>>()?,
@@ -169,6 +172,12 @@ impl<M: Send + 'static> Plan<M> {
         }
         self.buffers = buffers;
         Ok(())
+    }
+
+    /// How long a core that has nothing to do looks for more before it sleeps; not at all where this is not called. It
+    /// takes the processor meanwhile, and gives answers without the time of a wake-up.
+    pub fn set_busy_poll(&mut self, time: Duration) {
+        self.busy_poll = time;
     }
 
     /// What a connection is told before it is closed because there are `connections_max` already; nothing where this is
@@ -283,6 +292,7 @@ impl<M: Send + 'static> Plan<M> {
                 choice: self.config.io,
                 kind: self.io.kind,
                 buffers: self.buffers,
+                busy_poll: self.busy_poll,
                 connections_max: u64::from(self.config.connections_max.min(token::SLOTS_MAX)),
                 unsent_bytes_max: self.config.unsent_bytes_max.max(UNSENT_BYTES_MIN),
                 posts,

@@ -37,6 +37,7 @@ pub(crate) struct EpollBackend {
     next: usize,
     /// Events that came about otherwise, or together with another.
     extra: VecDeque<Event>,
+    system_calls: u64,
 }
 
 impl EpollBackend {
@@ -57,6 +58,7 @@ impl EpollBackend {
             ready_len: 0,
             next: 0,
             extra: VecDeque::new(),
+            system_calls: 0,
         })
     }
 
@@ -64,6 +66,7 @@ impl EpollBackend {
     pub(crate) fn read_slot(&mut self, fd: RawFd) -> Option<io::Result<Inbound>> {
         let slot = self.free.pop()?;
         let start = self.slots.start(slot);
+        self.system_calls += 1;
         // SAFETY: the slot is free, so its SLOT_BYTES are nobody's, and valid for as long as `self.slots` lives.
         let result = unsafe { libc::recv(fd, start.cast(), SLOT_BYTES, libc::MSG_DONTWAIT) };
         let Ok(bytes) = usize::try_from(result) else {
@@ -73,7 +76,8 @@ impl EpollBackend {
         Some(Ok(Inbound::new(slot, bytes)))
     }
 
-    fn control(&self, operation: i32, fd: RawFd, events: i32, token: u64) -> io::Result<()> {
+    fn control(&mut self, operation: i32, fd: RawFd, events: i32, token: u64) -> io::Result<()> {
+        self.system_calls += 1;
         let mut event = libc::epoll_event {
             events: events as u32,
             u64: token,
@@ -245,6 +249,7 @@ impl Backend for EpollBackend {
     }
 
     fn send(&mut self, _: ConnectionId, fd: RawFd, bytes: &[u8]) -> Sending {
+        self.system_calls += 1;
         let (start, flags) = (bytes.as_ptr(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
         // SAFETY: the bytes are only read and live as long as the call.
         let result = unsafe { libc::send(fd, start.cast(), bytes.len(), flags) };
@@ -294,6 +299,7 @@ impl Backend for EpollBackend {
             Some(timeout) => i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
         };
         (self.next, self.ready_len) = (0, 0);
+        self.system_calls += 1;
         let (start, most) = (self.ready.as_mut_ptr(), self.ready.len() as i32);
         // SAFETY: `ready` holds `most` events, lives as long as the call and is nobody else's.
         let result = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), start, most, milliseconds) };
@@ -307,6 +313,14 @@ impl Backend for EpollBackend {
             }
         }
         Ok(())
+    }
+
+    fn has_events(&self) -> bool {
+        self.next < self.ready_len || !self.extra.is_empty()
+    }
+
+    fn system_calls(&self) -> u64 {
+        self.system_calls
     }
 
     fn next_event(&mut self) -> Option<Event> {

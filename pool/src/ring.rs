@@ -49,6 +49,7 @@ pub(crate) struct RingBackend {
     unwatched: Vec<u16>,
     core: CoreIndex,
     all_stats: Arc<[CoreStats]>,
+    system_calls: u64,
 }
 
 impl RingBackend {
@@ -78,6 +79,7 @@ impl RingBackend {
             unwatched: Vec::new(),
             core,
             all_stats,
+            system_calls: 0,
         };
         let told = match backend.register_arena(pool) {
             Ok(()) => "buffers are registered".to_owned(),
@@ -123,6 +125,7 @@ impl RingBackend {
             self.stats().submission_full.add(1);
             // Nothing is lost where this fails: the entries stay, and the next round tries again. What the kernel
             // could lack is memory, or room for completions, which this makes.
+            self.system_calls += 1;
             if self.ring.submit().is_err() {
                 self.collect();
             }
@@ -171,7 +174,11 @@ impl RingBackend {
     /// Completions that did not fit the queue wait in the kernel; fetches them.
     fn collect_overflow(&mut self) {
         for _ in 0..OVERFLOW_ROUNDS_MAX {
-            if !self.ring.submission().cq_overflow() || self.ring.submit_and_wait(0).is_err() {
+            if !self.ring.submission().cq_overflow() {
+                return;
+            }
+            self.system_calls += 1;
+            if self.ring.submit_and_wait(0).is_err() {
                 return;
             }
             self.collect();
@@ -184,8 +191,11 @@ impl RingBackend {
         submission.sync();
         let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
         drop(submission);
+        if idle && timeout == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        self.system_calls += 1;
         let result = match timeout {
-            Some(Duration::ZERO) if idle => return Ok(()),
             Some(Duration::ZERO) => self.ring.submit(),
             None => self.ring.submit_and_wait(1),
             Some(timeout) => {
@@ -368,6 +378,14 @@ impl Backend for RingBackend {
         self.collect();
         self.collect_overflow();
         Ok(())
+    }
+
+    fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    fn system_calls(&self) -> u64 {
+        self.system_calls
     }
 
     fn next_event(&mut self) -> Option<Event> {

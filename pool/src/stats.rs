@@ -75,6 +75,8 @@ core_stats! {
     bytes_received, "lars_pool_bytes_received_total", "Bytes received";
     bytes_sent, "lars_pool_bytes_sent_total", "Bytes sent";
     turns, "lars_pool_turns_total", "Passes of the loop";
+    sleeps, "lars_pool_sleeps_total", "Passes that waited in the kernel, others may have looked without waiting";
+    system_calls, "lars_pool_system_calls_total", "System calls made to move bytes and to wait for them";
     receives, "lars_pool_receives_total", "Pieces of bytes received";
     receives_paused, "lars_pool_receives_paused_total", "Receives stopped because too much was unhandled";
     receives_starved, "lars_pool_receives_starved_total", "Receives ended for want of a receive slot";

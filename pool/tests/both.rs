@@ -1,5 +1,7 @@
 //! The pool as a service sees it: one test body over the ring and over its epoll twin.
 
+#[path = "both/busy.rs"]
+mod busy;
 #[path = "both/caller.rs"]
 mod caller;
 #[path = "both/connections.rs"]
@@ -68,6 +70,11 @@ over_both! {
         callers_share_fewer_receive_slots_than_they_are,
         answer_that_a_socket_takes_in_parts_arrives_whole,
         turn_with_more_writes_than_the_submission_queue_holds_sends_them_all,
+    }
+    busy {
+        core_that_looks_busily_sleeps_only_when_nothing_comes,
+        mail_reaches_a_core_that_looks_busily,
+        system_calls_are_counted,
     }
     mail {
         mail_between_cores_keeps_its_order,

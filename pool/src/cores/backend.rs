@@ -118,6 +118,12 @@ pub(crate) trait Backend {
     /// once where something was sent, so that it is known to be before a sleep.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Whether [`Self::next_event`] has something.
+    fn has_events(&self) -> bool;
+
+    /// System calls made so far.
+    fn system_calls(&self) -> u64;
+
     /// The next thing that [`Self::wait`] brought.
     fn next_event(&mut self) -> Option<Event>;
 }

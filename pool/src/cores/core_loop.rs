@@ -60,6 +60,8 @@ pub(crate) struct CoreLoop<H: Handler, B> {
     /// Connections handed to each core so far.
     pub(super) handed: Vec<u64>,
     pub(super) connections_max: u64,
+    /// For how long the core looks for something to do before it sleeps.
+    pub(super) busy_poll: Duration,
     /// What a connection is told that is one too many.
     pub(super) when_full: Arc<[u8]>,
     /// Memory was short; a timer is set to look for those who hold it.
@@ -100,6 +102,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             ready: false,
             handed: vec![0; cores],
             connections_max,
+            busy_poll: Duration::ZERO,
             when_full: Arc::default(),
             reclaiming: false,
             complaints: Seldom::new(),
@@ -138,6 +141,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             self.arm_receives();
             self.desk.posts.settle();
             let stats = self.desk.stats();
+            stats.system_calls.set(self.backend.system_calls());
             stats.posts_held_back.set(self.desk.posts.held_back() as u64);
             stats.connections_waiting.set(self.waiting.len() as u64);
             stats.unsent_bytes.set(self.desk.unsent.bytes() as u64);
@@ -152,6 +156,10 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         if timeout == Some(Duration::ZERO) {
             return self.backend.wait(timeout);
         }
+        if self.looks_busily(timeout)? {
+            return Ok(());
+        }
+        self.desk.stats().sleeps.add(1);
         self.inbox.waker.prepare_sleep();
         let must_go_on =
             !self.inbox.is_empty() || (self.inbox.stop.load(Ordering::Acquire) && self.stopping.is_none());
@@ -160,6 +168,27 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             .wait(if must_go_on { Some(Duration::ZERO) } else { timeout });
         self.inbox.waker.woke();
         result
+    }
+
+    /// Looks for something to do for as long as the configuration says and nothing is due. While it looks, nobody who
+    /// has something for this core needs a system call to say so. Returns whether there is something.
+    fn looks_busily(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        if self.busy_poll.is_zero() {
+            return Ok(false);
+        }
+        let until = Instant::now() + timeout.unwrap_or(self.busy_poll).min(self.busy_poll);
+        loop {
+            self.backend.wait(Some(Duration::ZERO))?;
+            let found = self.backend.has_events() || !self.inbox.is_empty();
+            let stop = self.inbox.stop.load(Ordering::Relaxed) && self.stopping.is_none();
+            if found || stop {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            std::hint::spin_loop();
+        }
     }
 
     /// How long nothing needs doing; `None` for ever.

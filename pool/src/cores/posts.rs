@@ -162,6 +162,31 @@ mod tests {
         });
     }
 
+    /// How often a core was woken since it last slept.
+    fn wakes(waker: &Waker) -> u64 {
+        let mut count = [0; 8];
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&waker.fd());
+        // SAFETY: eight bytes are written to `count`, which lives as long.
+        let read = unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
+        if read == 8 { u64::from_ne_bytes(count) } else { 0 }
+    }
+
+    #[test]
+    fn core_that_sleeps_is_woken_once_for_all_mail_of_a_turn_and_one_that_is_awake_never() {
+        let wakers = [(); 2].map(|()| Waker::new().expect("an eventfd"));
+        let (mut posts, _) = Posts::<usize>::matrix(&wakers).swap_remove(0);
+        let mut turn = || {
+            (0..100).for_each(|mail| posts.mail(CoreIndex(1), mail));
+            let early = wakes(&wakers[1]);
+            posts.settle();
+            (early, wakes(&wakers[1]))
+        };
+        assert_eq!(turn(), (0, 0), "it is awake");
+        wakers[1].prepare_sleep();
+        assert_eq!(turn(), (0, 1), "it sleeps");
+        assert_eq!(turn(), (0, 0), "it was woken before");
+    }
+
     #[test]
     fn order_is_kept_through_a_full_queue() {
         let wakers = [

@@ -254,6 +254,7 @@ pub(crate) struct Wanted {
     pub(crate) connections_max: u32,
     pub(crate) unsent_bytes_max: usize,
     pub(crate) buffers: BufferPoolConfig,
+    pub(crate) busy_poll: Duration,
 }
 
 impl Wanted {
@@ -264,6 +265,7 @@ impl Wanted {
             connections_max: 4096,
             unsent_bytes_max: 64 * 1024 * 1024,
             buffers: BufferPoolConfig::DEFAULT,
+            busy_poll: Duration::ZERO,
         }
     }
 
@@ -279,6 +281,7 @@ impl Wanted {
         .expect("a plan");
         plan.set_buffers(self.buffers)
             .expect("buffers within their bounds");
+        plan.set_busy_poll(self.busy_poll);
         plan
     }
 
