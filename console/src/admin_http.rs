@@ -1,10 +1,13 @@
 //! `/metrics`, `/healthz` and `/readyz` of a process, for Prometheus and for whoever restarts it.
 
+mod patience;
+
 use crate::families;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use patience::Patience;
 use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
@@ -78,7 +81,7 @@ async fn serve(
         .route("/readyz", get(move || std::future::ready(ready(&readiness))));
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tokio::select! {
-        served = axum::serve(listener, router) => served,
+        served = axum::serve(Patience::new(listener), router) => served,
         _ = ended => Ok(()),
     }
 }
