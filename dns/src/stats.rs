@@ -1,7 +1,7 @@
 //! What dns counts: each count is written by one thread with plain stores and summed when it is scraped.
 
 use crate::catalog::Catalog;
-use lars_pool::{CoreStats, Count, IoInUse, Metric};
+use lars_pool::{CoreStats, Count, IoInUse};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -271,29 +271,7 @@ impl Collector for DnsStats {
             let name = format!("lars_dns_{name}");
             counter.encode(encoder.encode_descriptor(&name, help, None, counter.metric_type())?)?;
         }
-        for (place, metric) in self.0.pool[0].metrics().iter().enumerate() {
-            let value = self
-                .0
-                .pool
-                .iter()
-                .filter_map(|core| core.metrics().get(place).map(|metric| metric.value))
-                .sum();
-            encode_pool(&mut encoder, metric, value)?;
-        }
-        Ok(())
-    }
-}
-
-fn encode_pool(encoder: &mut DescriptorEncoder<'_>, metric: &Metric, value: u64) -> fmt::Result {
-    const SERVICE: [(&str, &str); 1] = [("service", "dns")];
-    if let Some(name) = metric.name.strip_suffix("_total") {
-        let counter = ConstCounter::new(value);
-        let mut described = encoder.encode_descriptor(name, metric.help, None, counter.metric_type())?;
-        counter.encode(described.encode_family(&SERVICE)?)
-    } else {
-        let gauge = ConstGauge::new(value as i64);
-        let mut described = encoder.encode_descriptor(metric.name, metric.help, None, gauge.metric_type())?;
-        gauge.encode(described.encode_family(&SERVICE)?)
+        lars_pool::scrape::encode(&mut encoder, "dns", &self.0.pool)
     }
 }
 
@@ -331,7 +309,7 @@ mod tests {
             (names.len(), count),
             (
                 count,
-                stats.gauges().len() + stats.counters().len() + stats.0.pool[0].metrics().len()
+                stats.gauges().len() + stats.counters().len() + stats.0.pool[0].metrics().len() + 1
             )
         );
     }

@@ -16,6 +16,7 @@ mod listener;
 pub mod mail;
 pub mod memory;
 mod ring;
+pub mod scrape;
 mod seldom;
 mod stats;
 mod turn;

@@ -50,7 +50,7 @@ impl Report {
             .map_err(|error| system("no randomness from the kernel")(io::Error::other(error)))?;
         let (mut plan, addr) = plan(config)?;
         let status = StatusSource {
-            stats: ReportStats::new(plan.cores()),
+            stats: ReportStats::new(plan.stats()),
             store: Arc::default(),
             io: plan.io().clone(),
             history_retention_days: config.history_retention_days,

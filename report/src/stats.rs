@@ -1,6 +1,6 @@
 //! What report counts: each counter is written by one thread with relaxed stores and summed when it is scraped.
 
-use lars_pool::Count;
+use lars_pool::{CoreStats, Count};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -62,10 +62,12 @@ pub(crate) struct ControlCounts {
 #[derive(Debug)]
 struct Counts {
     cores: Vec<Arc<CoreCounts>>,
+    pool: Arc<[CoreStats]>,
     control: Arc<ControlCounts>,
 }
 
-/// The counts of a running report, as `lars_report_*`. Clones show the same counts.
+/// The counts of a running report, as `lars_report_*`, and of its cores' rings and buffers, as `lars_pool_*` with the
+/// label `service="report"`. Clones show the same counts.
 #[derive(Clone, Debug)]
 pub struct ReportStats {
     counts: Arc<Counts>,
@@ -75,11 +77,11 @@ pub struct ReportStats {
 type Figure = (&'static str, &'static str, bool, u64);
 
 impl ReportStats {
-    pub(crate) fn new(cores: u16) -> Self {
-        let cores = (0..cores).map(|_| Arc::default()).collect();
+    pub(crate) fn new(pool: Arc<[CoreStats]>) -> Self {
         Self {
             counts: Arc::new(Counts {
-                cores,
+                cores: pool.iter().map(|_| Arc::default()).collect(),
+                pool,
                 control: Arc::default(),
             }),
         }
@@ -252,7 +254,7 @@ impl Collector for ReportStats {
                 ConstGauge::new(value).encode(metric)?;
             }
         }
-        Ok(())
+        lars_pool::scrape::encode(&mut encoder, "report", &self.counts.pool)
     }
 }
 
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn counts_of_all_cores_are_scraped_as_one() {
-        let stats = ReportStats::new(2);
+        let stats = ReportStats::new((0..2).map(|_| CoreStats::default()).collect());
         stats.core(0).batches.add(2);
         stats.core(1).batches.add(3);
         stats.core(1).connections.set(7);
@@ -278,6 +280,7 @@ mod tests {
             "lars_report_connections 7",
             "lars_report_tallies_stored_total 11",
             "# TYPE lars_report_connections gauge",
+            "lars_pool_turns_total{service=\"report\"} 0",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

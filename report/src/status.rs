@@ -98,7 +98,7 @@ mod tests {
 
     fn source() -> StatusSource {
         StatusSource {
-            stats: ReportStats::new(1),
+            stats: ReportStats::new(Arc::new([lars_pool::CoreStats::default()])),
             store: Arc::default(),
             io: IoInUse {
                 kind: IoKind::Epoll,

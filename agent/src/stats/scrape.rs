@@ -1,7 +1,6 @@
 //! The counts as a scraper reads them: names, help, labels.
 
 use super::AgentStats;
-use lars_pool::CoreStats;
 use lars_wire::caller::{Outcome, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -244,33 +243,6 @@ impl AgentStats {
         }
         Ok(())
     }
-
-    fn encode_pool(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let cores: Vec<_> = self.counts.pool.iter().map(CoreStats::metrics).collect();
-        let Some(first) = cores.first() else { return Ok(()) };
-        for (place, metric) in first.iter().enumerate() {
-            // Every core names the same figures in the same order.
-            let sum: u64 = cores
-                .iter()
-                .filter_map(|core| core.get(place))
-                .map(|metric| metric.value)
-                .sum();
-            let labels = [("service", "agent")];
-            match metric.name.strip_suffix("_total") {
-                Some(name) => {
-                    let mut family =
-                        encoder.encode_descriptor(name, metric.help, None, MetricType::Counter)?;
-                    ConstCounter::new(sum).encode(family.encode_family(&labels)?)?;
-                }
-                None => {
-                    let mut family =
-                        encoder.encode_descriptor(metric.name, metric.help, None, MetricType::Gauge)?;
-                    ConstGauge::new(sum as i64).encode(family.encode_family(&labels)?)?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Collector for AgentStats {
@@ -285,7 +257,7 @@ impl Collector for AgentStats {
             ConstGauge::new(value as i64).encode(descriptor)?;
         }
         self.encode_links(&mut encoder)?;
-        self.encode_pool(&mut encoder)
+        lars_pool::scrape::encode(&mut encoder, "agent", &self.counts.pool)
     }
 }
 
@@ -293,6 +265,7 @@ impl Collector for AgentStats {
 mod tests {
     use super::*;
     use crate::links::Links;
+    use lars_pool::CoreStats;
     use prometheus_client::registry::Registry;
     use std::sync::Arc;
 

@@ -1,0 +1,79 @@
+//! The cores' counts as a scraper reads them: one encoder for every service.
+
+use crate::stats::CoreStats;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::fmt;
+
+/// Writes every figure, summed over the cores, with the label `service`; and for each core how many connections it has.
+///
+/// # Errors
+/// The encoder fails.
+pub fn encode(encoder: &mut DescriptorEncoder<'_>, service: &str, cores: &[CoreStats]) -> fmt::Result {
+    let labels = [("service", service)];
+    let figures: Vec<_> = cores.iter().map(CoreStats::metrics).collect();
+    for (place, metric) in figures.iter().take(1).flatten().enumerate() {
+        // Every core names the same figures in the same order.
+        let sum: u64 = figures.iter().map(|core| core[place].value).sum();
+        match metric.name.strip_suffix("_total") {
+            Some(name) => {
+                let mut family = encoder.encode_descriptor(name, metric.help, None, MetricType::Counter)?;
+                ConstCounter::new(sum).encode(family.encode_family(&labels)?)?;
+            }
+            None => {
+                let mut family =
+                    encoder.encode_descriptor(metric.name, metric.help, None, MetricType::Gauge)?;
+                ConstGauge::new(sum as i64).encode(family.encode_family(&labels)?)?;
+            }
+        }
+    }
+    let mut family = encoder.encode_descriptor(
+        "lars_pool_core_connections",
+        "Connections open now, core by core",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (core, stats) in cores.iter().enumerate() {
+        let core = core.to_string();
+        let labels = [("service", service), ("core", core.as_str())];
+        ConstGauge::new(stats.connections() as i64).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::collector::Collector;
+    use prometheus_client::registry::Registry;
+
+    #[derive(Debug)]
+    struct Cores(Vec<CoreStats>);
+
+    impl Collector for Cores {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            encode(&mut encoder, "test", &self.0)
+        }
+    }
+
+    #[test]
+    fn cores_are_summed_and_connections_are_told_core_by_core() {
+        let cores: Vec<CoreStats> = (0..2).map(|_| CoreStats::default()).collect();
+        for (stats, connections) in cores.iter().zip([3, 4]) {
+            stats.connections_opened.add(connections);
+            stats.turns.add(10);
+        }
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        registry.register_collector(Box::new(Cores(cores)));
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes it");
+        for line in [
+            "lars_pool_connections{service=\"test\"} 7",
+            "lars_pool_turns_total{service=\"test\"} 20",
+            "lars_pool_core_connections{service=\"test\",core=\"1\"} 4",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} is not in:\n{text}");
+        }
+    }
+}
