@@ -6,7 +6,7 @@ use crate::arguments::ROLE;
 use crate::error::{BenchError, Doing};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// How long a child may take for its next line, beyond the time that its task takes.
 const LINE_WITHIN: Duration = Duration::from_secs(15);
+
+/// What a child is sent that shall tell how often it has allocated.
+const TELL: u8 = b'a';
 
 /// A running process; ended when this is dropped.
 #[derive(Debug)]
@@ -107,6 +110,17 @@ impl Child {
         serde_json::from_str(&line).map_err(|error| self.failed(format!("printed '{line}': {error}")))
     }
 
+    /// How often it has allocated memory so far.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn allocations(&mut self) -> Result<u64, BenchError> {
+        if let Some(input) = &mut self.process.stdin {
+            input.write_all(&[TELL]).doing("ask a process")?;
+        }
+        self.report(Duration::ZERO)
+    }
+
     /// Lets it end by itself, as it does when the harness is gone, and waits for that.
     ///
     /// # Errors
@@ -132,11 +146,15 @@ impl Drop for Child {
     }
 }
 
-/// In a child: ends the process when the harness is gone.
+/// In a child: ends the process when the harness is gone, and until then tells how often it has allocated when asked.
+/// A program counts that where its allocator is [`stats_alloc::INSTRUMENTED_SYSTEM`].
 pub fn end_with_the_harness() {
     thread::spawn(|| {
         let mut byte = [0];
-        while !matches!(std::io::stdin().read(&mut byte), Ok(0) | Err(_)) {}
+        while !matches!(std::io::stdin().read(&mut byte), Ok(0) | Err(_)) {
+            let counts = stats_alloc::INSTRUMENTED_SYSTEM.stats();
+            println!("{}", counts.allocations + counts.reallocations);
+        }
         std::process::exit(3);
     });
 }

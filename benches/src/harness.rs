@@ -40,6 +40,8 @@ pub struct Server {
     pub child: Child,
     /// How a load reaches it.
     pub target: Target,
+    /// Where it tells its counts; nowhere, where it is an echo.
+    pub admin: String,
 }
 
 /// Measures all that was asked for, prints the table and writes the file.
@@ -177,7 +179,11 @@ impl Harness {
             kind: ServerKind::Echo,
             ask: task.ask,
         };
-        Ok(Server { child, target })
+        Ok(Server {
+            child,
+            target,
+            admin: String::new(),
+        })
     }
 
     /// Starts the pool's echo of a route's bytes, over TCP as dns does.

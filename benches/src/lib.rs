@@ -30,6 +30,7 @@ pub mod plots;
 pub mod results;
 pub mod role;
 pub mod scenarios;
+pub mod scrape;
 pub mod services;
 pub mod snapshot;
 pub mod spread;

@@ -5,10 +5,14 @@ pub mod change;
 pub mod chase;
 pub mod datagram;
 pub mod fanout;
+pub mod flood;
+pub mod idle;
 pub mod latency;
 pub mod old_callers;
+pub mod open;
 pub mod place;
 pub mod rate;
+pub mod srv;
 
 use crate::error::BenchError;
 use crate::exchange::Ask;

@@ -5,16 +5,21 @@
 mod board;
 mod board_size;
 mod buffers;
+mod catalog;
 mod compat;
+mod connections;
 mod directory;
 mod fanout;
+mod flood;
 mod latency;
 mod million;
+mod open;
 mod peers;
 mod push;
 mod rates;
 mod record;
 mod record_mariadb;
+mod requests;
 mod rest;
 mod start;
 
@@ -38,10 +43,14 @@ pub struct Table {
 pub const TABLES: &[Table] = &[
     buffers::TABLE,
     latency::TABLE,
+    open::TABLE,
     peers::TABLE,
     rates::TABLE,
     rates::TWINS,
     compat::TABLE,
+    requests::TABLE,
+    connections::TABLE,
+    flood::TABLE,
     directory::TABLE,
     start::TABLE,
     rest::TABLE,
@@ -55,4 +64,5 @@ pub const TABLES: &[Table] = &[
     board_size::MILLION,
     record_mariadb::TABLE,
     million::TABLE,
+    catalog::TABLE,
 ];

@@ -1,9 +1,8 @@
 //! Others that stand in the same run: `--peer NAME=udp:HOST:PORT`, an agent that answers the datagrams of the C++ Lars,
 //! and `--peer NAME=dns:HOST:PORT`, a server of the DNS that answers questions for SRV records: what people use today
-//! instead. How each is asked stands in [`crate::load::datagram`].
+//! instead. How each is asked stands in [`crate::load::old_callers`] and [`crate::load::srv`].
 
 use crate::error::{BenchError, Doing};
-use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
@@ -15,12 +14,12 @@ pub struct Peer {
     pub name: String,
     /// What it speaks.
     pub speaks: Speaks,
-    /// Where it listens.
+    /// Where it listens; with the first of its three ports, where it speaks as the C++ Lars.
     pub addr: SocketAddr,
 }
 
 /// What a peer speaks, each in datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// The C++ Lars: "get host" is answered with a node.
     Lars,

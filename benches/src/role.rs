@@ -26,8 +26,14 @@ pub const LOAD_FANOUT: &str = "load-fanout";
 pub const ECHO_DATAGRAMS: &str = "echo-datagrams";
 /// Callers of the C++ Lars: [`load::old_callers`].
 pub const LOAD_OLD_CALLERS: &str = "load-old-callers";
-/// Callers of a peer, over UDP: [`load::datagram`].
-pub const LOAD_DATAGRAM: &str = "load-datagram";
+/// One caller that asks on time: [`load::open`].
+pub const LOAD_OPEN: &str = "load-open";
+/// One caller beside others that flood: [`load::flood`].
+pub const LOAD_FLOOD: &str = "load-flood";
+/// Connections that say nothing: [`load::idle`].
+pub const LOAD_IDLE: &str = "load-idle";
+/// Callers that look SRV records up: [`load::srv`].
+pub const LOAD_SRV: &str = "load-srv";
 /// The `lars` command: any service.
 pub const LARS: &str = "lars";
 
@@ -50,7 +56,10 @@ pub fn run(call: &RoleCall) -> ExitCode {
         LOAD_FANOUT => answer(call, load::fanout::run),
         ECHO_DATAGRAMS => task(call).and_then(|task| echo::datagrams::run(&task)),
         LOAD_OLD_CALLERS => answer(call, load::old_callers::run),
-        LOAD_DATAGRAM => answer(call, load::datagram::run),
+        LOAD_OPEN => answer(call, load::open::run),
+        LOAD_FLOOD => answer(call, load::flood::run),
+        LOAD_IDLE => task(call).and_then(|task| load::idle::run(&task)),
+        LOAD_SRV => answer(call, load::srv::run),
         LARS => {
             return match task::<Vec<String>>(call) {
                 Ok(words) => lars_console::cli::run(words.into_iter().map(OsString::from)),

@@ -32,6 +32,14 @@ pub struct Services {
     folder: Option<TempDir>,
 }
 
+/// A service that said where it listens.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    place: String,
+    admin: String,
+}
+
 impl Services {
     /// Starts dns and report beside the loads, and stores the routes that loads ask about.
     ///
@@ -61,11 +69,11 @@ impl Services {
     pub fn start_on(harness: &Harness, processor: usize, store: &str) -> Result<Self, BenchError> {
         let (dns_process, dns) = start_dns(harness, processor, store)?;
         let config = section("report", store);
-        let (report_process, report) = start(harness, "report", harness.processors.asking, &config)?;
+        let report = start(&[], harness, "report", harness.processors.asking, &config)?;
         Ok(Self {
             dns,
-            report,
-            processes: [dns_process, report_process],
+            report: report.place,
+            processes: [dns_process, report.child],
             folder: None,
         })
     }
@@ -93,16 +101,28 @@ impl Services {
     /// # Errors
     /// It does not start.
     pub fn agent_under(&self, words: &[String], harness: &mut Harness, io: Io) -> Result<Server, BenchError> {
+        self.start_agent(words, harness, io, 1)
+    }
+
+    /// An agent of so many cores that may have as many connections as the system allows.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn agent_on(&self, harness: &mut Harness, io: Io, cores: u16) -> Result<Server, BenchError> {
+        self.start_agent(&role::with_all_descriptors(), harness, io, cores)
+    }
+
+    fn start_agent(
+        &self,
+        words: &[String],
+        harness: &mut Harness,
+        io: Io,
+        cores: u16,
+    ) -> Result<Server, BenchError> {
         let socket = harness.socket();
-        let config = self.agent_config(&socket, io);
-        let (child, _) = start_under(words, harness, "agent", harness.processors.serving, &config)?;
-        let target = Target {
-            place: Place::Unix(socket),
-            process: child.id(),
-            kind: ServerKind::Agent,
-            ask: Ask::Pick,
-        };
-        Ok(Server { child, target })
+        let config = self.agent_config(&socket, io, cores);
+        let agent = start(words, harness, "agent", harness.processors.serving, &config)?;
+        Ok(agent.server(socket))
     }
 
     /// Starts an agent that serves callers of the C++ Lars too, on three ports from `base` on.
@@ -112,9 +132,10 @@ impl Services {
     pub fn agent_with_old_front(&self, harness: &mut Harness, base: u16) -> Result<Child, BenchError> {
         let config = format!(
             "{}[compat]\nenabled = true\nudp_base = {base}\n",
-            self.agent_config(&harness.socket(), Io::Uring)
+            self.agent_config(&harness.socket(), Io::Uring, 1)
         );
-        start(harness, "agent", harness.processors.serving, &config).map(|(child, _)| child)
+        let agent = start(&[], harness, "agent", harness.processors.serving, &config)?;
+        Ok(agent.child)
     }
 
     /// Changes routes through dns.
@@ -125,10 +146,10 @@ impl Services {
         edit(&self.dns, edits)
     }
 
-    fn agent_config(&self, socket: &Path, io: Io) -> String {
+    fn agent_config(&self, socket: &Path, io: Io, cores: u16) -> String {
         format!(
-            "[agent]\nsocket = '{socket}'\nroutes_path = '{socket}.routes'\nspool_path = '{socket}.spool'\nio = '{io}'\ncores = 1\n\
-             admin_listen = '127.0.0.1:0'\ndns = ['{dns}']\nreport = ['{report}']\n[policy]\nname = 'classic'\n",
+            "[agent]\nsocket = '{socket}'\nroutes_path = '{socket}.routes'\nspool_path = '{socket}.spool'\nio = '{io}'\ncores = {cores}\n\
+             connections_max = 20000\nadmin_listen = '127.0.0.1:0'\ndns = ['{dns}']\nreport = ['{report}']\n",
             socket = socket.display(),
             io = io.name(),
             dns = self.dns,
@@ -191,7 +212,8 @@ pub fn start_dns_under(
 ) -> Result<(Child, String), BenchError> {
     let words = [&role::with_all_descriptors(), words].concat();
     let config = section("dns", store).replacen('\n', &format!("\nio = '{io}'\n"), 1);
-    start_under(&words, harness, "dns", processor, &config)
+    let dns = start(&words, harness, "dns", processor, &config)?;
+    Ok((dns.child, dns.place))
 }
 
 fn section(service: &str, store: &str) -> String {
@@ -200,36 +222,53 @@ fn section(service: &str, store: &str) -> String {
     )
 }
 
+/// Starts `lars SERVICE --config FILE` behind other words; returns when it says where it listens.
 fn start(
-    harness: &Harness,
-    service: &str,
-    processor: usize,
-    config: &str,
-) -> Result<(Child, String), BenchError> {
-    start_under(&[], harness, service, processor, config)
-}
-
-/// Starts `lars SERVICE --config FILE`; returns when it says where it listens, with what it says.
-fn start_under(
     words: &[String],
     harness: &Harness,
     service: &str,
     processor: usize,
     config: &str,
-) -> Result<(Child, String), BenchError> {
+) -> Result<Started, BenchError> {
     let path = config_path(harness.folder(), service);
     fs::write(&path, config).doing("write a configuration")?;
     let command = ["lars", service, "--config", &path.to_string_lossy()].map(str::to_owned);
-    let mut child = Child::start_under(words, role::LARS, processor, &command)?;
-    let line = child.line(Duration::ZERO)?;
-    let place = line
-        .strip_prefix("listening: ")
-        .and_then(|rest| rest.strip_prefix(service));
-    match place.and_then(|rest| rest.trim_start().split(',').next()) {
-        Some(place) => Ok((child, place.to_owned())),
-        None => Err(BenchError::Answer(format!(
-            "{service} says '{line}' instead of where it listens"
-        ))),
+    let child = Child::start_under(words, role::LARS, processor, &command)?;
+    Started::when_it_listens(child, service, Duration::ZERO)
+}
+
+impl Started {
+    /// An agent, asked over this socket of its.
+    pub fn server(self, socket: PathBuf) -> Server {
+        let target = Target {
+            place: Place::Unix(socket),
+            process: self.child.id(),
+            kind: ServerKind::Agent,
+            ask: Ask::Pick,
+        };
+        Server {
+            child: self.child,
+            target,
+            admin: self.admin,
+        }
+    }
+
+    /// Waits until a service says where it listens; it may take `work` and some time more.
+    ///
+    /// # Errors
+    /// It does not, or says something else.
+    pub fn when_it_listens(mut child: Child, service: &str, work: Duration) -> Result<Self, BenchError> {
+        let line = child.line(work)?;
+        let said = line.strip_prefix("listening: ").and_then(|rest| {
+            let (place, admin) = rest.strip_prefix(service)?.trim_start().split_once(", admin ")?;
+            Some((place.to_owned(), admin.to_owned()))
+        });
+        match said {
+            Some((place, admin)) => Ok(Self { child, place, admin }),
+            None => Err(BenchError::Answer(format!(
+                "{service} says '{line}' instead of where it listens"
+            ))),
+        }
     }
 }
 

@@ -3,12 +3,9 @@
 
 use crate::child::Child;
 use crate::error::{BenchError, Doing};
-use crate::exchange::Ask;
 use crate::harness::{Harness, Server};
-use crate::load::place::Place;
-use crate::load::{ServerKind, Target};
 use crate::role;
-use crate::services::node;
+use crate::services::{Started, node};
 use lars_shard::{Noted, RouteBook};
 use lars_wire::caller::Status;
 use lars_wire::directory::{RouteHead, pages};
@@ -40,6 +37,26 @@ pub struct Snapshot {
     pub flush_interval_ms: u32,
 }
 
+/// An agent's files, from which it starts with all that it is to know.
+#[derive(Debug)]
+pub struct WrittenDown {
+    socket: PathBuf,
+    config: PathBuf,
+}
+
+impl WrittenDown {
+    /// Starts the agent; returns when it listens, with everything on its board.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(self, harness: &Harness) -> Result<Server, BenchError> {
+        let words = ["lars", "agent", "--config", &self.config.to_string_lossy()].map(str::to_owned);
+        let child = Child::start(role::LARS, harness.processors.serving, &words)?;
+        let agent = Started::when_it_listens(child, "agent", START_WITHIN)?;
+        Ok(agent.server(self.socket))
+    }
+}
+
 /// Module `number` of a snapshot.
 pub fn module(number: u32) -> ModuleId {
     ModuleId::new(300, number)
@@ -63,26 +80,21 @@ impl Snapshot {
     /// # Errors
     /// The file cannot be written, or the agent does not start.
     pub fn start(&self, harness: &mut Harness) -> Result<Server, BenchError> {
+        let written = self.write_down(harness)?;
+        written.start(harness)
+    }
+
+    /// The same up to the agent's start.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write_down(&self, harness: &mut Harness) -> Result<WrittenDown, BenchError> {
         let socket = harness.socket();
-        let path = PathBuf::from(format!("{}.toml", socket.display()));
+        let config = PathBuf::from(format!("{}.toml", socket.display()));
         let routes = format!("{}.routes", socket.display());
         self.write(Path::new(&routes))?;
-        fs::write(&path, self.config(&socket, &routes)).doing("write a configuration")?;
-        let words = ["lars", "agent", "--config", &path.to_string_lossy()].map(str::to_owned);
-        let mut child = Child::start(role::LARS, harness.processors.serving, &words)?;
-        let line = child.line(START_WITHIN)?;
-        if !line.starts_with("listening") {
-            return Err(BenchError::Answer(format!(
-                "the agent says '{line}' instead of where it listens"
-            )));
-        }
-        let target = Target {
-            place: Place::Unix(socket),
-            process: child.id(),
-            kind: ServerKind::Agent,
-            ask: Ask::Pick,
-        };
-        Ok(Server { child, target })
+        fs::write(&config, self.config(&socket, &routes)).doing("write a configuration")?;
+        Ok(WrittenDown { socket, config })
     }
 
     fn write(&self, path: &Path) -> Result<(), BenchError> {

@@ -1,19 +1,15 @@
 //! Callers of the C++ Lars, each on a UDP socket of its own with one question outstanding: get host, and where pairs are
 //! asked for, the report of the call behind it. All ask about modules that belong to the first of an agent's three ports,
 //! so that one thread of a C++ agent serves them too.
-//!
-//! A carousel as in [`super::rate`]: take one caller's answer, report and ask again, go on to the next.
 
-use super::latency::{Latencies, Times};
-use super::rate::Rate;
-use crate::cpu;
+use super::datagram::{Answers, DatagramCaller, ask_in_turn};
 use crate::error::{BenchError, Doing};
 use crate::greeting::ANSWER_WITHIN;
 use lars_compat::message::{GetHost, GetRoute, HostAnswer, Report, Retcode, Route};
 use lars_compat::{DATAGRAM_BYTES_MAX, MessageId, datagram, decode, encode};
 use lars_wire::ModuleId;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -36,10 +32,10 @@ pub enum OldAsk {
 /// Whom to ask, how, for how long.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OldCallersTask {
-    /// The first port, on 127.0.0.1.
-    pub port: u16,
-    /// The server's process.
-    pub process: u32,
+    /// Where it listens, with the first of its ports.
+    pub addr: SocketAddr,
+    /// The server's process, where that is known.
+    pub process: Option<u32>,
     /// Whether it has routes, which are asked for first.
     pub has_routes: bool,
     /// What is asked.
@@ -48,15 +44,6 @@ pub struct OldCallersTask {
     pub callers: u32,
     /// How long, after a tenth of that to warm up.
     pub seconds: f64,
-}
-
-/// What was answered.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct OldAnswers {
-    /// From question to answer; where there are several callers, their wait for their turn is in it.
-    pub times: Latencies,
-    /// How many, and what they cost.
-    pub rate: Rate,
 }
 
 /// One caller.
@@ -72,7 +59,7 @@ struct Caller {
 ///
 /// # Errors
 /// The server does not answer as it should.
-pub fn run(task: &OldCallersTask) -> Result<OldAnswers, BenchError> {
+pub fn run(task: &OldCallersTask) -> Result<Answers, BenchError> {
     let modules: Vec<ModuleId> = (0..super::MODULES)
         .map(super::module)
         .filter(|module| (module.modid + module.cmdid).is_multiple_of(u32::from(PORTS)))
@@ -85,44 +72,18 @@ pub fn run(task: &OldCallersTask) -> Result<OldAnswers, BenchError> {
         }
         callers.push(caller);
     }
-    for caller in &mut callers {
-        caller.send_question()?;
-    }
-    let time = Duration::from_secs_f64(task.seconds);
-    turn_for(&mut callers, time / 10, &mut Times::new()?)?;
-    let mut times = Times::new()?;
-    let used = cpu::used_ns(task.process)?;
-    let took = turn_for(&mut callers, time, &mut times)?;
-    let used = cpu::used_ns(task.process)?
-        .checked_sub(used)
-        .ok_or_else(|| BenchError::Answer("a thread of the server ended meanwhile".to_owned()))?;
-    let times = times.latencies();
-    Ok(OldAnswers {
-        times,
-        rate: Rate {
-            answers: times.count,
-            seconds: took.as_secs_f64(),
-            server_seconds: used as f64 / 1e9,
-        },
-    })
-}
-
-fn turn_for(callers: &mut [Caller], time: Duration, times: &mut Times) -> Result<Duration, BenchError> {
-    let started = Instant::now();
-    while started.elapsed() < time {
-        for caller in callers.iter_mut() {
-            times.add(caller.round()?);
-        }
-    }
-    Ok(started.elapsed())
+    ask_in_turn(&mut callers, task.seconds, task.process)
 }
 
 impl Caller {
     fn new(task: &OldCallersTask, module: ModuleId) -> Result<Self, BenchError> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).doing("make a socket")?;
-        socket
-            .connect((Ipv4Addr::LOCALHOST, task.port))
-            .doing("connect a socket")?;
+        let any = if task.addr.is_ipv4() {
+            "0.0.0.0:0"
+        } else {
+            "[::]:0"
+        };
+        let socket = UdpSocket::bind(any).doing("make a socket")?;
+        socket.connect(task.addr).doing("connect a socket")?;
         socket
             .set_read_timeout(Some(ANSWER_WITHIN))
             .doing("set a time-out")?;
@@ -162,7 +123,17 @@ impl Caller {
         }
     }
 
-    /// Takes the answer, reports the call, asks again; how long the answer took, in nanoseconds.
+    fn send(&self, bytes: &[u8]) -> Result<(), BenchError> {
+        self.socket.send(bytes).doing("send a datagram").map(drop)
+    }
+}
+
+impl DatagramCaller for Caller {
+    fn send_question(&mut self) -> Result<(), BenchError> {
+        self.asked = Instant::now();
+        self.send(&self.question)
+    }
+
     fn round(&mut self) -> Result<u64, BenchError> {
         let mut answer = [0; BYTES_MAX];
         let bytes = self.socket.recv(&mut answer).doing("take an answer")?;
@@ -187,15 +158,6 @@ impl Caller {
         }
         self.send_question()?;
         Ok(took.as_nanos() as u64)
-    }
-
-    fn send_question(&mut self) -> Result<(), BenchError> {
-        self.asked = Instant::now();
-        self.send(&self.question)
-    }
-
-    fn send(&self, bytes: &[u8]) -> Result<(), BenchError> {
-        self.socket.send(bytes).doing("send a datagram").map(drop)
     }
 }
 

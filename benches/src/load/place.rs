@@ -52,6 +52,19 @@ impl Place {
     }
 }
 
+impl Stream {
+    /// From here on nothing waits.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.set_nonblocking(true),
+            Self::Tcp(stream) => stream.set_nonblocking(true),
+        }
+    }
+}
+
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -1,14 +1,15 @@
 //! Callers of the C++ Lars: one of them beside a bare UDP echo (a blocking thread; the ring's echo stands by), and
 //! sixteen that ask and report beside a ring echo of the same datagrams, two received and one sent for each pair.
 
-use super::Table;
+use super::{Table, latency};
 use crate::child::Child;
 use crate::echo::Io;
 use crate::echo::datagrams::DatagramEchoTask;
 use crate::error::{BenchError, Doing};
 use crate::harness::Harness;
+use crate::load::datagram::Answers;
 use crate::load::latency::Latencies;
-use crate::load::old_callers::{OldAnswers, OldAsk, OldCallersTask, PORTS};
+use crate::load::old_callers::{OldAsk, OldCallersTask, PORTS};
 use crate::results::Unit;
 use crate::role;
 use crate::services::Services;
@@ -54,27 +55,10 @@ fn measure_one(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchErro
     let (echo, ring) = (echo(harness, None)?, echo(harness, Some(Io::Uring))?);
     let servers = [&echo, &ring, agent];
     let [echoes, rings, picks] = interleaved(harness, ROUNDS_OF_ONE, 1, OldAsk::Host, servers)?;
-    type Quantile = fn(&Latencies) -> f64;
-    let us = |answers: &[OldAnswers], of: Quantile| -> Vec<f64> {
-        answers.iter().map(|one| of(&one.times) / 1e3).collect()
-    };
-    let quantiles: [(&str, Quantile); 3] = [
-        ("p50", |times| times.p50),
-        ("p99", |times| times.p99),
-        ("p999", |times| times.p999),
-    ];
-    for (name, of) in quantiles {
-        let beside = format!("echo.udp.{name}");
-        harness.push(beside.clone(), Unit::Us, us(&echoes, of), None)?;
-        harness.push(
-            format!("echo.udp.ring.{name}"),
-            Unit::Us,
-            us(&rings, of),
-            Some(&beside),
-        )?;
-        let name = format!("compat.pick.1.{name}");
-        harness.push(name, Unit::Us, us(&picks, of), Some(&beside))?;
-    }
+    let times = |answers: &[Answers]| -> Vec<Latencies> { answers.iter().map(|one| one.times).collect() };
+    latency::push(harness, "echo.udp", &times(&echoes), None)?;
+    latency::push(harness, "echo.udp.ring", &times(&rings), Some("echo.udp"))?;
+    latency::push(harness, "compat.pick.1", &times(&picks), Some("echo.udp"))?;
     let pairs = echoes.iter().zip(&picks);
     let ratios: Vec<f64> = pairs
         .map(|(echo, pick)| pick.times.p50 / echo.times.p50)
@@ -86,7 +70,7 @@ fn measure_many(harness: &mut Harness, agent: &OldServer) -> Result<(), BenchErr
     let echo = echo(harness, Some(Io::Uring))?;
     let [echoes, pairs] = interleaved(harness, ROUNDS_OF_MANY, CALLERS, OldAsk::Pair, [&echo, agent])?;
     let rates =
-        |answers: &[OldAnswers]| -> Vec<f64> { answers.iter().map(|one| one.rate.per_core_s()).collect() };
+        |answers: &[Answers]| -> Vec<f64> { answers.iter().map(|one| one.rate.per_core_s()).collect() };
     let beside = format!("echo.udp.pair.{CALLERS}.per_core_s");
     harness.push(beside.clone(), Unit::PerS, rates(&echoes), None)?;
     let name = format!("compat.pair.{CALLERS}.per_core_s");
@@ -100,15 +84,15 @@ fn interleaved<const N: usize>(
     callers: u32,
     ask: OldAsk,
     servers: [&OldServer; N],
-) -> Result<[Vec<OldAnswers>; N], BenchError> {
+) -> Result<[Vec<Answers>; N], BenchError> {
     let mut answers = [const { Vec::new() }; N];
     for round in 0..harness.rounds(rounds) {
         for place in 0..N {
             let place = if round % 2 == 0 { place } else { N - 1 - place };
             let server = servers[place];
             let task = OldCallersTask {
-                port: server.port,
-                process: server.child.id(),
+                addr: (Ipv4Addr::LOCALHOST, server.port).into(),
+                process: Some(server.child.id()),
                 has_routes: server.has_routes,
                 ask,
                 callers,

@@ -1,4 +1,5 @@
-//! One caller, one question outstanding: a pick beside the bare echo of the same bytes, in interleaved pairs.
+//! One caller, one question outstanding: a pick beside the bare echo of the same bytes, in interleaved pairs; and the
+//! pool's echoes, over the ring and over epoll, beside both.
 
 use super::Table;
 use crate::child::Child;
@@ -14,8 +15,7 @@ use crate::services::Services;
 pub(super) const TABLE: Table = Table {
     what: "one caller: pick beside a bare echo",
     names: &[
-        "echo.unix.p50",
-        "echo.unix.p99",
+        "echo.unix.",
         "pick.socket.1.p50",
         "pick.socket.1.p99",
         "pick.socket.1.p999",
@@ -24,6 +24,9 @@ pub(super) const TABLE: Table = Table {
     quick: true,
     measure,
 };
+
+/// The pool's own echoes are timed beside the pair in every so many rounds.
+const OTHERS_EVERY: usize = 3;
 
 /// How a row's name ends, and what of the times stands in it.
 const PERCENTILES: [(&str, Percentile); 3] = [
@@ -36,25 +39,31 @@ type Percentile = fn(&Latencies) -> f64;
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let services = Services::start(harness)?;
-    let echo = harness.echo(role::ECHO_BLOCKING, Io::Epoll)?;
-    let agent = services.agent(harness, Io::Uring)?;
-    let (mut echoes, mut picks) = (Vec::new(), Vec::new());
+    let servers = [
+        harness.echo(role::ECHO_BLOCKING, Io::Epoll)?,
+        services.agent(harness, Io::Uring)?,
+        harness.pooled_echo(Io::Epoll)?,
+        harness.pooled_echo(Io::Uring)?,
+    ];
+    let mut times = servers.each_ref().map(|_| Vec::new());
     for round in 0..harness.rounds(15) {
-        // Each goes first in every other pair: what is left of the one before then falls on both.
-        let sides = [(&echo, &mut echoes), (&agent, &mut picks)];
-        let mut sides = if round % 2 == 0 {
-            sides
+        // The first two are the pair, each first in every other round: what is left of the one before then falls on both.
+        let order = if round % 2 == 0 {
+            [0, 1, 2, 3]
         } else {
-            let [one, other] = sides;
-            [other, one]
+            [1, 0, 3, 2]
         };
-        for (server, times) in &mut sides {
-            times.push(ask(harness, server)?);
+        let count = if round % OTHERS_EVERY == 0 { 4 } else { 2 };
+        for &side in &order[..count] {
+            times[side].push(ask(harness, &servers[side])?);
         }
     }
-    push(harness, "echo.unix", &echoes, None)?;
-    push(harness, "pick.socket.1", &picks, Some("echo.unix"))?;
-    let pairs = echoes.iter().zip(&picks).map(|(echo, pick)| pick.p50 / echo.p50);
+    let [blocking, agent, epoll, ring] = &times;
+    push(harness, "echo.unix", blocking, None)?;
+    push(harness, "echo.unix.epoll", epoll, Some("echo.unix"))?;
+    push(harness, "echo.unix.ring", ring, Some("echo.unix"))?;
+    push(harness, "pick.socket.1", agent, Some("echo.unix"))?;
+    let pairs = blocking.iter().zip(agent).map(|(echo, pick)| pick.p50 / echo.p50);
     harness.push("pick_over_echo.1", Unit::Ratio, pairs.collect::<Vec<_>>(), None)
 }
 

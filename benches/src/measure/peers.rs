@@ -12,10 +12,12 @@ use crate::child::Child;
 use crate::echo::Io;
 use crate::error::BenchError;
 use crate::harness::Harness;
-use crate::load::datagram::{Answered, DatagramTask};
+use crate::load::datagram::Answers;
 use crate::load::latency::Latencies;
+use crate::load::old_callers::{OldAsk, OldCallersTask};
 use crate::load::rate::Rate;
-use crate::peer::Peer;
+use crate::load::srv::SrvTask;
+use crate::peer::{Peer, Speaks};
 use crate::results::Unit;
 use crate::role;
 use crate::services::Services;
@@ -37,7 +39,7 @@ const ROUNDS: usize = 5;
 #[derive(Default)]
 struct Sides {
     ours: Vec<(Latencies, Rate)>,
-    theirs: Vec<(Answered, Answered)>,
+    theirs: Vec<(Answers, Answers)>,
 }
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
@@ -69,14 +71,10 @@ impl Sides {
         latency::push(harness, &beside, &ours, None)?;
         let theirs: Vec<Latencies> = self.theirs.iter().map(|(one, _)| one.times).collect();
         latency::push(harness, &format!("peer.{name}"), &theirs, Some(&beside))?;
-        let per_s = self.theirs.iter().map(|(_, many)| many.per_s());
+        let many = || self.theirs.iter().map(|(_, many)| many.rate);
+        let per_s = many().map(|rate| rate.answers as f64 / rate.seconds);
         harness.push(format!("peer.{name}.{CALLERS}.per_s"), Unit::PerS, per_s, None)?;
-        let per_core_s: Vec<f64> = self
-            .theirs
-            .iter()
-            .filter_map(|(_, many)| many.per_core_s())
-            .collect();
-        if per_core_s.is_empty() {
+        if many().any(|rate| rate.server_seconds == 0.0) {
             return Ok(());
         }
         let beside = format!("peer.{name}.beside.{CALLERS}.per_core_s");
@@ -85,19 +83,36 @@ impl Sides {
         harness.push(
             format!("peer.{name}.{CALLERS}.per_core_s"),
             Unit::PerS,
-            per_core_s,
+            many().map(|rate| rate.per_core_s()),
             Some(&beside),
         )
     }
 }
 
-fn ask(harness: &Harness, peer: &Peer, callers: u32) -> Result<Answered, BenchError> {
-    let task = DatagramTask {
-        addr: peer.addr,
-        speaks: peer.speaks,
-        process: peer.process(),
-        callers,
-        seconds: harness.seconds(),
+fn ask(harness: &Harness, peer: &Peer, callers: u32) -> Result<Answers, BenchError> {
+    let (addr, process, seconds) = (peer.addr, peer.process(), harness.seconds());
+    let asking = harness.processors.asking;
+    let mut load = match peer.speaks {
+        Speaks::Lars => {
+            let task = OldCallersTask {
+                addr,
+                process,
+                has_routes: true,
+                ask: OldAsk::Host,
+                callers,
+                seconds,
+            };
+            Child::start(role::LOAD_OLD_CALLERS, asking, &task)?
+        }
+        Speaks::Srv => {
+            let task = SrvTask {
+                addr,
+                process,
+                callers,
+                seconds,
+            };
+            Child::start(role::LOAD_SRV, asking, &task)?
+        }
     };
-    Child::start(role::LOAD_DATAGRAM, harness.processors.asking, &task)?.report(harness.slice() * 2)
+    load.report(harness.slice() * 2)
 }

@@ -24,7 +24,7 @@ pub(super) const TABLE: Table = Table {
 /// The ring beside its twin.
 pub(super) const TWINS: Table = Table {
     what: "the ring beside its epoll twin",
-    names: &["uring_over_epoll.16", "echo.uring_over_epoll.16"],
+    names: &["uring_over_epoll.", "echo.uring_over_epoll."],
     quick: true,
     measure: measure_twins,
 };
@@ -43,6 +43,8 @@ const CROWDS: [Crowd; 5] = [
     Crowd::new(1_000, 1),
     Crowd::new(64, 32),
 ];
+/// Callers that ask the ring and its twin.
+const TWIN_CONNECTIONS: [u32; 2] = [16, 64];
 /// Rounds of each crowd in a quick run.
 const ROUNDS: usize = 5;
 
@@ -103,32 +105,37 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
 
 fn measure_twins(harness: &mut Harness) -> Result<(), BenchError> {
     let services = Services::start(harness)?;
-    let crowd = Crowd::new(16, 1);
     let servers = [
         harness.pooled_echo(Io::Uring)?,
         harness.pooled_echo(Io::Epoll)?,
         services.agent(harness, Io::Uring)?,
         services.agent(harness, Io::Epoll)?,
     ];
-    let rates = interleaved(
-        harness,
-        crowd,
-        [0, 1, 2, 3].map(|place: usize| &servers[place].target),
-    )?;
-    let [echo_ring, echo_epoll, ring, epoll] = &rates;
-    let over = |ring: &[Rate], epoll: &[Rate]| -> Vec<f64> {
-        ring.iter()
-            .zip(epoll)
-            .map(|(ring, epoll)| ring.ns_each() / epoll.ns_each())
-            .collect()
-    };
-    harness.push(
-        "echo.uring_over_epoll.16",
-        Unit::Ratio,
-        over(echo_ring, echo_epoll),
-        None,
-    )?;
-    harness.push("uring_over_epoll.16", Unit::Ratio, over(ring, epoll), None)
+    let targets = servers.each_ref().map(|server| &server.target);
+    for connections in TWIN_CONNECTIONS {
+        let rates = interleaved(harness, Crowd::new(connections, 1), targets)?;
+        let [echo_ring, echo_epoll, ring, epoll] = &rates;
+        let over = |ring: &[Rate], epoll: &[Rate]| -> Vec<f64> {
+            let pairs = ring.iter().zip(epoll);
+            pairs
+                .map(|(ring, epoll)| ring.ns_each() / epoll.ns_each())
+                .collect()
+        };
+        let (echoes, agents) = (over(echo_ring, echo_epoll), over(ring, epoll));
+        harness.push(
+            format!("echo.uring_over_epoll.{connections}"),
+            Unit::Ratio,
+            echoes,
+            None,
+        )?;
+        harness.push(
+            format!("uring_over_epoll.{connections}"),
+            Unit::Ratio,
+            agents,
+            None,
+        )?;
+    }
+    Ok(())
 }
 
 /// Asks each target in turn, in the one order and then in the other, and so on.
