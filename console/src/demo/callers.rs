@@ -6,7 +6,6 @@ use crate::outcome::Failure;
 use lars_client::{Call, Client, ClientError, PickError};
 use lars_wire::NodeAddr;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -152,16 +151,24 @@ fn make(call: Call, streams: &mut HashMap<NodeAddr, TcpStream>) -> Result<bool, 
     Ok(false)
 }
 
+/// One question and its answer. A connection that the node has closed while it was at rest is opened again, as any pool of
+/// connections does.
 fn exchange(node: NodeAddr, streams: &mut HashMap<NodeAddr, TcpStream>) -> io::Result<u8> {
-    let stream = match streams.entry(node) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(vacant) => {
-            let stream = TcpStream::connect_timeout(&node.socket_addr(), CALL_TIMEOUT)?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(CALL_TIMEOUT))?;
-            vacant.insert(stream)
+    if let Some(rested) = streams.get_mut(&node) {
+        match ask(rested) {
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                streams.remove(&node);
+            }
+            answered => return answered,
         }
-    };
+    }
+    let stream = TcpStream::connect_timeout(&node.socket_addr(), CALL_TIMEOUT)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(CALL_TIMEOUT))?;
+    ask(streams.entry(node).or_insert(stream))
+}
+
+fn ask(stream: &mut TcpStream) -> io::Result<u8> {
     let mut byte = [b'?'];
     stream.write_all(&byte)?;
     stream.read_exact(&mut byte)?;
