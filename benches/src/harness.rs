@@ -142,7 +142,7 @@ impl Harness {
 
     /// How long one side of one round asks, in seconds.
     pub fn seconds(&self) -> f64 {
-        if self.options.quick { 0.2 } else { 0.6 }
+        if self.options.quick { 0.15 } else { 0.6 }
     }
 
     /// The same as a time.

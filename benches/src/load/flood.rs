@@ -17,6 +17,13 @@ const QUESTIONS: usize = 200;
 /// Bytes of answers that it takes at once.
 const READ_BYTES: usize = 16 * 1024;
 
+/// How a socket says that it takes nothing, now or any more.
+const IS_HELD_BACK: [ErrorKind; 3] = [
+    ErrorKind::WouldBlock,
+    ErrorKind::BrokenPipe,
+    ErrorKind::ConnectionReset,
+];
+
 /// Whom to ask, beside whom, for how long.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FloodTask {
@@ -104,15 +111,16 @@ impl Flooder {
 
     /// Sends what the socket takes, and takes answers where this one reads.
     fn push(&mut self) -> Result<(), BenchError> {
-        let unless_full = |result: std::io::Result<usize>| match result {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        // Who never reads may be closed for it: then it pushes no more.
+        let or_nothing = |result: std::io::Result<usize>| match result {
+            Err(error) if IS_HELD_BACK.contains(&error.kind()) => Ok(0),
             result => result,
         };
-        self.sent += unless_full(self.stream.write(&self.questions[self.sent..])).doing("flood")?;
+        self.sent += or_nothing(self.stream.write(&self.questions[self.sent..])).doing("flood")?;
         self.sent %= self.questions.len();
         if self.read {
             let mut answers = [0; READ_BYTES];
-            unless_full(self.stream.read(&mut answers)).doing("take a flood's answers")?;
+            or_nothing(self.stream.read(&mut answers)).doing("take a flood's answers")?;
         }
         Ok(())
     }

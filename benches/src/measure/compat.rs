@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) const TABLE: Table = Table {
     what: "callers of the C++ Lars beside a bare UDP echo",
     names: &["compat.", "echo.udp.", "compat_over_echo.1"],
-    quick: true,
+    quick: false,
     measure,
 };
 

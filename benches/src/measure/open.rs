@@ -26,7 +26,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let echo = harness.echo(role::ECHO_BLOCKING, Io::Epoll)?;
     let agent = services.agent(harness, Io::Uring)?;
     let (mut echoes, mut picks) = (Vec::new(), Vec::new());
-    for _ in 0..harness.rounds(5) {
+    for _ in 0..harness.rounds(3) {
         echoes.push(ask(harness, &echo)?);
         picks.push(ask(harness, &agent)?);
     }

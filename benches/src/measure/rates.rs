@@ -46,7 +46,7 @@ const CROWDS: [Crowd; 5] = [
 /// Callers that ask the ring and its twin.
 const TWIN_CONNECTIONS: [u32; 2] = [16, 64];
 /// Rounds of each crowd in a quick run.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 impl Crowd {
     pub(super) const fn new(connections: u32, outstanding: u32) -> Self {

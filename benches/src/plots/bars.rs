@@ -3,7 +3,7 @@
 use lars_simulator::plot::canvas::{BLUE, Canvas, DARK, GREY, RED};
 
 /// Pixels of the names to the left, of the bars, and of the words to the right.
-const LEFT: f64 = 270.0;
+const LEFT: f64 = 310.0;
 const WIDTH: f64 = 560.0;
 const RIGHT: f64 = 330.0;
 /// Pixels of the title, of a row, and of what stands below the last.

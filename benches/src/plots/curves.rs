@@ -10,9 +10,10 @@ const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 340.0;
 const LEGEND: f64 = 260.0;
 const BOTTOM: f64 = 46.0;
-/// Colours that are told apart also by those who see colours otherwise (Okabe and Ito), in turn.
-const COLOURS: [&str; 7] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333",
+/// Colours that are told apart also by those who see colours otherwise (Okabe and Ito, and darker forms of them), in turn.
+const COLOURS: [&str; 12] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333", "#003a5d", "#7a3600",
+    "#005c43", "#7d3c63", "#9a9a9a",
 ];
 
 /// One line of the drawing.
