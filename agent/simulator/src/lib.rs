@@ -3,7 +3,8 @@
 //!
 //! Read in this order: [`Scenario`] (the world, from a file), [`run`] (one history of it), [`Balancer`] (one agent's
 //! choice of nodes: ours, or one of those it is compared with), [`History`] (what is watched while it runs, and
-//! what the figures mean), [`Report`] (many seeds together), [`plot`] (one history drawn).
+//! what the figures mean), [`Report`] (many seeds together), [`plot`] (one history drawn);
+//! beside it [`replay`] (a recording with other choices).
 #![forbid(unsafe_code)]
 
 mod agenda;
@@ -14,6 +15,8 @@ mod history;
 mod node;
 pub mod plot;
 mod policy;
+mod recorded;
+mod replay;
 mod report;
 mod run;
 mod scenario;
@@ -22,6 +25,8 @@ mod statistics;
 pub use balancer::{Balancer, Ended, Pick, Shift, Standing};
 pub use history::{Figures, History, Moment, Series};
 pub use policy::{Compared, Policy};
+pub use recorded::{Recorded, RecordedError};
+pub use replay::{Facts, ReplayMetrics, ReplayReport, replay};
 pub use report::{Estimate, Metrics, Report};
 pub use run::{Run, SimulateError, run, simulate};
 pub use scenario::{Change, Event, Fate, Heal, NodePlan, Scenario, ScenarioError, Service};

@@ -98,7 +98,8 @@ impl Report {
     }
 }
 
-fn estimate(values: impl Iterator<Item = Option<f64>>) -> Option<Estimate> {
+/// The mean of those that there are, and its interval.
+pub(crate) fn estimate(values: impl Iterator<Item = Option<f64>>) -> Option<Estimate> {
     let values: Vec<f64> = values.flatten().collect();
     let (mean, half) = mean_and_half_width(&values)?;
     Some(Estimate {

@@ -2,6 +2,7 @@
 //! compared with.
 
 mod figures;
+mod replay;
 
 use super::{print, print_json};
 use crate::config::Config;
@@ -19,8 +20,14 @@ use std::time::Instant;
 )]
 pub(super) struct Simulate {
     /// The scenario
-    #[arg(value_name = "SCENARIO.toml")]
-    scenario: PathBuf,
+    #[arg(value_name = "SCENARIO.toml", required_unless_present = "recorded")]
+    scenario: Option<PathBuf>,
+    /// Replay what `lars record` wrote instead: how would those calls have gone?
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "svg"])]
+    recorded: Option<PathBuf>,
+    /// With --recorded: the module, where there are calls of several
+    #[arg(long, value_name = "MODID.CMDID", requires = "recorded")]
+    module: Option<String>,
     /// One of ours (as in [policy] name), or round-robin, least-request-outlier, peak-ewma-breaker
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
@@ -40,8 +47,11 @@ pub(super) struct Simulate {
 
 impl Simulate {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let scenario = read(&self.scenario)?;
         let policy = self.policy()?;
+        let Some(path) = &self.scenario else {
+            return self.replay(&policy);
+        };
+        let scenario = read(path)?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let drawn = self.svg.is_some();
         let (report, series) = simulate(&scenario, &policy, self.seeds, threads, Instant::now(), drawn)
