@@ -2,6 +2,7 @@
 //! holds, and whether any other rule does better. Virtual time: nothing here depends on the machine.
 
 mod gates;
+mod real;
 mod table;
 
 use crate::error::{BenchError, Doing};
@@ -27,6 +28,8 @@ const READERS_MANY: u32 = 128;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Options {
     quick: bool,
+    /// On real nodes, in real time.
+    real: bool,
     only: Option<String>,
 }
 
@@ -55,6 +58,7 @@ pub struct Verdict {
 /// Runs what the arguments (without the program's name) ask for.
 pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     let done = match parse(arguments) {
+        Some(options) if options.real => real::measure(options.quick, options.only.as_deref()).map(|()| true),
         Some(options) => measure(&options),
         None => {
             println!("scenarios: nothing to test; `cargo bench -p lars-benches --bench scenarios` measures");
@@ -78,6 +82,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         match argument.as_str() {
             "--bench" => bench = true,
             "--quick" => options.quick = true,
+            "--real" => options.real = true,
             "--only" => options.only = arguments.next(),
             // As the other harness: what cargo adds for another one is nothing to us.
             _ => {}
