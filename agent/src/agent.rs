@@ -12,11 +12,12 @@ use crate::mail::{MEMOS_MAX, Mail, PolicySet};
 use crate::old_front::CompatConfig;
 use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
-use crate::status::StatusSource;
+use crate::status::{KeptChanges, StatusSource};
+use crate::tap::Tap;
 use arc_swap::ArcSwap;
 use lars_board::{Board, BoardConfig, BoardWriter};
 use lars_pool::{Bind, CoreIndex, Cores, CoresConfig, IoInUse, Plan};
-use lars_shard::{PolicyConfig, RouteNews, Shard, ShardConfig};
+use lars_shard::{ChangeLog, PolicyConfig, RouteNews, Shard, ShardConfig, ZonePreference};
 use lars_wire::ModuleId;
 use lars_wire::admin::{LinkStatus, StatusText, bounded_text};
 use std::collections::HashMap;
@@ -99,12 +100,13 @@ impl Agent {
         let remembers = !remembered.news.is_empty();
 
         let links = Arc::new(Links::new(&config.dns, &config.report));
-        let status = status(config, &plan, &links);
+        let status = status(config, &plan, &links, random.incarnation);
         let (memos, memo_inbox) = mpsc::channel(MEMOS_MAX);
         let (board, writers) = Board::create(BoardConfig {
             modules_max: config.modules_max,
             shards: plan.cores(),
         })?;
+        board.bound_calls(Duration::from_millis(u64::from(config.call_bound_ms)));
         let seats = Seats {
             config,
             policy,
@@ -114,6 +116,7 @@ impl Agent {
         };
         let (tray, grants) = tray(status.stats.callers());
         let owners = seats.owners(writers, &tray, &status.stats, &remembered.news);
+        let tap = Tap::default();
         let core = |(core, owner)| {
             Core::new(CoreParts {
                 me: CoreIndex(core),
@@ -126,6 +129,7 @@ impl Agent {
                 incarnation: random.incarnation,
                 flush_interval: Duration::from_millis(u64::from(config.flush_interval_ms)),
                 board: config.rings_max > 0,
+                tap: tap.clone(),
             })
         };
         let handlers: Vec<Core> = (0..).zip(owners).map(core).collect();
@@ -146,6 +150,7 @@ impl Agent {
             spool_path: config.spool_path.clone(),
             spool_bytes_max: config.spool_bytes_max,
             spool: Arc::clone(&status.spool),
+            changes: status.changes.clone(),
             incarnation: random.incarnation,
             caller: config.caller_ip.unwrap_or_else(caller_ip).to_bits(),
             digest_interval: Duration::from_secs(u64::from(config.digest_interval_s)),
@@ -161,6 +166,7 @@ impl Agent {
             rings_max: config.rings_max,
             grants,
             counts: status.stats.callers(),
+            tap: tap.clone(),
         };
         let kind = plan.io().kind;
         let cores = plan
@@ -302,7 +308,12 @@ fn take_datagrams(plan: &mut Plan<Mail>, compat: &CompatConfig) -> Result<Vec<So
         .collect()
 }
 
-fn status(config: &AgentConfig, plan: &Plan<Mail>, links: &Arc<Links>) -> StatusSource {
+fn status(
+    config: &AgentConfig,
+    plan: &Plan<Mail>,
+    links: &Arc<Links>,
+    incarnation: [u8; 16],
+) -> StatusSource {
     let caller: Ipv4Addr = config.caller_ip.unwrap_or_else(caller_ip);
     let notes = [
         ("caller", caller.to_string()),
@@ -316,6 +327,7 @@ fn status(config: &AgentConfig, plan: &Plan<Mail>, links: &Arc<Links>) -> Status
         spool,
         links: Arc::clone(links),
         io: Arc::new(ArcSwap::from_pointee(plan.io().clone())),
+        changes: KeptChanges::new(ChangeLog::new(incarnation, caller.to_bits())),
         notes: Arc::new(
             notes
                 .map(|(name, text)| (name.to_owned(), bounded_text(text)))
@@ -372,7 +384,12 @@ impl Seats<'_> {
             module_idle: Duration::from_secs(u64::from(self.config.module_idle_s)),
             not_found_memory: NOT_FOUND_MEMORY,
         };
-        Shard::new(config, self.seed(u64::from(core)))
+        let mut shard = Shard::new(config, self.seed(u64::from(core)));
+        shard.prefer_zone(ZonePreference {
+            zone: self.config.zone.as_str().into(),
+            usable_percent: self.config.zone_usable_percent,
+        });
+        shard
     }
 }
 

@@ -8,6 +8,7 @@ mod line;
 
 use crate::mail::Mail;
 use crate::stats::CallerCounts;
+use crate::tap::{Tap, TapEnd};
 use fold::Fold;
 pub(crate) use grants::{GrantTray, Grants, tray};
 use lars_board::{Board, Grant, PacketListener, Packets, wait};
@@ -47,6 +48,8 @@ pub(crate) struct CallersParts {
     pub grants: Grants,
     /// Its counts.
     pub counts: Arc<CallerCounts>,
+    /// The tap of recordings.
+    pub tap: Tap,
 }
 
 /// The running thread. Dropping it drains all rings once more and ends it.
@@ -99,6 +102,7 @@ struct Desk {
     fold: Fold,
     grants: Grants,
     next_ring: Cell<u64>,
+    tap: TapEnd,
     counts: Arc<CallerCounts>,
     log: Seldom,
     /// Whether callers that left have left something in the fold.
@@ -120,6 +124,7 @@ impl Desk {
             grants: parts.grants,
             next_ring: Cell::new(0),
             mailers: parts.mailers,
+            tap: TapEnd::new(parts.tap),
             lines: Vec::new(),
             counts: parts.counts,
             log: Seldom::new(),
@@ -209,7 +214,7 @@ impl Desk {
 
     /// What a caller left in its rings still counts.
     fn bid_farewell(&mut self, line: &mut Line, ended: &Ended) {
-        let records = line.drain(&mut self.fold, &mut self.grants, &self.counts);
+        let records = line.drain(&mut self.fold, &mut self.tap, &mut self.grants, &self.counts);
         self.counts.ring_records.add(records);
         self.leftover |= records > 0;
         if let (Ended::Bad(error), Some(kept_back)) = (ended, self.log.allow(Instant::now())) {
@@ -223,11 +228,12 @@ impl Desk {
             let (mut records, mut back) = (0, Vec::new());
             self.grants.take_in(|grant| back.push(grant));
             for line in &mut self.lines {
-                records += line.drain(&mut self.fold, &mut self.grants, &self.counts);
+                records += line.drain(&mut self.fold, &mut self.tap, &mut self.grants, &self.counts);
             }
             let rings = self.lines.iter_mut().flat_map(Line::each_ring);
             self.grants.settle(rings, |grant| back.push(grant));
             self.counts.ring_records.add(records);
+            self.give_tapped();
             self.leftover = false;
             let pause = if records > 0 { PASS_BUSY } else { PASS_IDLE };
             self.next_pass = Some(Instant::now() + pause);
@@ -267,6 +273,17 @@ impl Desk {
             }
         }
         self.held.iter().all(Option::is_none)
+    }
+
+    /// Gives what was seen to the core that records. What its queue has no room for is lost: counts go first.
+    fn give_tapped(&mut self) {
+        let Some((core, tapped)) = self.tap.take() else {
+            return;
+        };
+        let mailer = &mut self.mailers[usize::from(core.0)];
+        if let Err(Mail::Tapped(tapped)) = mailer.send(Mail::Tapped(Box::new(tapped))) {
+            self.tap.lose(&tapped);
+        }
     }
 
     fn arm(&mut self) {

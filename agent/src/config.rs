@@ -1,6 +1,8 @@
 //! `[agent]` of the configuration: every key with its default, unit and range.
 
 use lars_pool::IoChoice;
+use lars_shard::ZONE_USABLE_PERCENT_DEFAULT;
+use lars_wire::bounds::ZONE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -56,6 +58,16 @@ pub struct AgentConfig {
     /// Call rings taken from callers at a time: one for each of their threads that pick from the board. Their memory is
     /// the callers'. More report over the socket; 0 hands out no board. 0 to 32,768, default 1,024.
     pub rings_max: u32,
+    /// How long a call whose report never comes counts as in flight at least, in milliseconds; half as long again at
+    /// most. For callers over the socket; those with the board count for themselves. 100 to 600,000, default 10,000: longer
+    /// than callers wait for an answer.
+    pub call_bound_ms: u32,
+    /// The zone of this host, as routes name them: nodes of it are used before those of others. Empty for no preference.
+    /// At most 32 bytes; default empty.
+    pub zone: String,
+    /// While at least so much of the weight of the zone's serving nodes is usable, in percent, the nodes of other zones
+    /// are kept in reserve; below it all are used alike. 1 to 100, default 70: Envoy's over-provisioning factor of 1.4.
+    pub zone_usable_percent: u8,
     /// How long a module is kept, in seconds, after it was last asked for. 10 to 86,400, default 600.
     pub module_idle_s: u32,
     /// How often counts go to report, in milliseconds. 10 to 60,000, default 1,000.
@@ -86,6 +98,9 @@ impl Default for AgentConfig {
             caller_ip: None,
             modules_max: 65_536,
             rings_max: 1_024,
+            call_bound_ms: 10_000,
+            zone: String::new(),
+            zone_usable_percent: ZONE_USABLE_PERCENT_DEFAULT,
             module_idle_s: 600,
             flush_interval_ms: 1_000,
             digest_interval_s: 30,
@@ -114,6 +129,18 @@ impl AgentConfig {
         if self.spool_path.as_os_str().is_empty() {
             return Err("spool_path is empty: give the path of a folder".to_owned());
         }
+        if self.zone.len() > ZONE_BYTES_MAX {
+            return Err(format!(
+                "zone has {} bytes: it may have {ZONE_BYTES_MAX}",
+                self.zone.len()
+            ));
+        }
+        if !(1..=100).contains(&self.zone_usable_percent) {
+            return Err(format!(
+                "zone_usable_percent is {}: it may be 1 to 100",
+                self.zone_usable_percent
+            ));
+        }
         if self.spool_bytes_max != 0 && !SPOOL_BYTES.contains(&self.spool_bytes_max) {
             return Err(format!(
                 "spool_bytes_max is {}: it may be 0, or {} to {}",
@@ -138,6 +165,7 @@ impl AgentConfig {
             ("unsent_max_mib", self.unsent_max_mib, 4, 65_536),
             ("modules_max", self.modules_max, 64, 1_048_576),
             ("rings_max", self.rings_max, 0, 32_768),
+            ("call_bound_ms", self.call_bound_ms, 100, 600_000),
             ("module_idle_s", self.module_idle_s, 10, 86_400),
             ("flush_interval_ms", self.flush_interval_ms, 10, 60_000),
             ("digest_interval_s", self.digest_interval_s, 1, 3_600),
@@ -229,6 +257,8 @@ mod tests {
         assert!(wrong(|config| config.report = vec!["nowhere".to_owned()]).contains("'nowhere'"));
         assert!(wrong(|config| config.modules_max = 1).contains("modules_max is 1"));
         assert!(wrong(|config| config.flush_interval_ms = 0).contains("flush_interval_ms"));
+        assert!(wrong(|config| config.zone = "x".repeat(33)).contains("zone has 33 bytes"));
+        assert!(wrong(|config| config.zone_usable_percent = 0).contains("zone_usable_percent is 0"));
         assert!(wrong(|config| config.spool_bytes_max = 999_999).contains("spool_bytes_max is 999999"));
         assert!(wrong(|config| config.spool_path = PathBuf::new()).contains("spool_path"));
         assert!(wrong(|config| config.socket = PathBuf::new()).contains("socket"));

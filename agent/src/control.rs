@@ -2,6 +2,7 @@
 //! Everything here is rare; nothing of it stands on the path of a request.
 
 mod archive;
+mod changes;
 mod couriers;
 mod directory;
 mod ledger;
@@ -10,6 +11,7 @@ mod spooler;
 mod uplink;
 
 use crate::control::archive::Archive;
+use crate::control::changes::Changes;
 use crate::control::couriers::Couriers;
 use crate::control::directory::Directory;
 use crate::control::ledger::Ledger;
@@ -19,6 +21,7 @@ use crate::links::{LinkTable, Links};
 use crate::mail::{Mail, Memo, PolicySet};
 use crate::spool_state::SpoolState;
 use crate::stats::ControlCounts;
+use crate::status::KeptChanges;
 use lars_pool::mail::Mailer;
 use lars_shard::{RouteBook, Spool, SpoolConfig};
 use std::path::PathBuf;
@@ -62,6 +65,8 @@ pub(crate) struct ControlParts {
     pub spool_bytes_max: u64,
     /// Where the spool's state is shown.
     pub spool: Arc<SpoolState>,
+    /// The last changes of nodes' states.
+    pub changes: KeptChanges,
     /// The agent's random identity.
     pub incarnation: [u8; 16],
     /// What `ServerCallStatus` names the agent.
@@ -86,6 +91,7 @@ struct Control {
     directory: Directory,
     dns_events: mpsc::Receiver<LinkEvent>,
     ledger: Ledger,
+    changes: Changes,
     report_events: mpsc::Receiver<LinkEvent>,
     archive: Archive,
     uplinks: Vec<JoinHandle<()>>,
@@ -150,6 +156,7 @@ impl Control {
             ),
             dns_events,
             ledger: Ledger::new(spool, spooler, Arc::clone(counts), parts.spool),
+            changes: Changes::new(parts.changes),
             report_events,
             archive: Archive::new(now, parts.routes_path, edition, Arc::clone(counts)),
             uplinks,
@@ -172,7 +179,7 @@ impl Control {
                 Some(event) = self.dns_events.recv(), if reads_dns => {
                     self.directory.event(Instant::now(), event, &mut self.couriers);
                 }
-                Some(event) = self.report_events.recv() => self.ledger.event(event),
+                Some(event) = self.report_events.recv() => self.report_event(event),
                 Some(outcome) = self.ledger.disk() => self.ledger.done(outcome),
                 Ok(()) = self.policies.changed() => {
                     let set = Arc::clone(&self.policies.borrow_and_update());
@@ -184,6 +191,7 @@ impl Control {
             self.couriers.retry();
             self.directory.due(now);
             self.ledger.due(now);
+            self.changes.due(now);
             self.archive.due(now, self.directory.book()).await;
         }
     }
@@ -194,6 +202,7 @@ impl Control {
             self.couriers.next_timeout(now),
             self.directory.next_timeout(),
             self.ledger.next_timeout(),
+            self.changes.next_timeout(),
             self.archive.next_timeout(now, self.directory.book()),
         ];
         timeouts.into_iter().flatten().min().unwrap_or(now + IDLE)
@@ -203,7 +212,14 @@ impl Control {
         match memo {
             Memo::Orders(orders) => self.directory.orders(&orders),
             Memo::Tallies(tallies) => self.ledger.add(&tallies),
+            Memo::Changes(changes) => self.changes.add(changes),
             Memo::Drained => self.drained += 1,
+        }
+    }
+
+    fn report_event(&mut self, event: LinkEvent) {
+        if let Some(event) = self.changes.event(event) {
+            self.ledger.event(event);
         }
     }
 
@@ -217,7 +233,7 @@ impl Control {
                 tokio::select! {
                     memo = self.memos.recv() => memo.map(|memo| self.memo(memo)).is_some(),
                     Some(event) = self.report_events.recv() => {
-                        self.ledger.event(event);
+                        self.report_event(event);
                         true
                     }
                     Some(outcome) = self.ledger.disk() => {
@@ -236,10 +252,11 @@ impl Control {
         self.archive.close(Instant::now(), self.directory.book()).await;
     }
 
-    /// Whether nothing is left to wait for: all counts are acknowledged, or there is no hope for it now.
+    /// Whether nothing is left to wait for: all counts and changes are acknowledged, or there is no hope for it now.
     fn is_settled(&self) -> bool {
         let gathered = self.drained >= self.couriers.cores();
-        gathered && (self.ledger.pending() == 0 || !self.links.report.is_hopeful())
+        let told = self.ledger.pending() == 0 && self.changes.waiting() == 0;
+        gathered && (told || !self.links.report.is_hopeful())
     }
 
     /// Ends both links, and waits a moment for the tasks that read them: a read is never dropped under way.

@@ -8,6 +8,7 @@ mod desk;
 mod line;
 mod old_callers;
 mod owner;
+mod recording;
 mod refusal;
 mod request;
 mod session;
@@ -18,11 +19,13 @@ pub(crate) use refusal::no_connection_left;
 
 use crate::core::desk::Desk;
 use crate::core::old_callers::OldCallers;
+use crate::core::recording::Recording;
 use crate::core::refusal::Refused;
 use crate::core::session::Session;
 use crate::mail::{Answered, Mail, Memo};
 use crate::stats::CoreCounts;
 use crate::status::StatusSource;
+use crate::tap::{Tap, TapEnd};
 use lars_board::BoardReader;
 use lars_pool::{ByConnection, CloseReason, ConnectionId, CoreIndex, Handler, Peer, Received, Seldom, Turn};
 use lars_wire::session::Stopped;
@@ -62,6 +65,8 @@ pub(crate) struct CoreParts {
     pub flush_interval: Duration,
     /// Whether the board is handed out: then the callers' thread posts reports too.
     pub board: bool,
+    /// The tap of recordings.
+    pub tap: Tap,
 }
 
 /// One core of the agent.
@@ -80,6 +85,10 @@ pub(crate) struct Core {
     bad_log: Seldom,
     flush_interval: Duration,
     board: bool,
+    tap: Tap,
+    tap_end: TapEnd,
+    /// The recording that a caller of this core asked for.
+    recording: Option<Recording>,
     next_flush: Option<Instant>,
     next_beat: Option<Instant>,
     next_used: Option<Instant>,
@@ -106,6 +115,9 @@ impl Core {
             bad_log: Seldom::new(),
             flush_interval: parts.flush_interval,
             board: parts.board,
+            tap_end: TapEnd::new(parts.tap.clone()),
+            tap: parts.tap,
+            recording: None,
             next_flush: None,
             next_beat: None,
             next_used: None,
@@ -242,6 +254,7 @@ impl Handler for Core {
             Mail::Used(modules) => self.owner.used(now, &modules),
             Mail::Learn(news, confirm) => self.owner.learn(now, &news, Some(confirm)),
             Mail::Policies(set) => self.owner.set_policies(now, self.me.0, turn.cores(), &set),
+            Mail::Tapped(tapped) => self.tapped(turn, &tapped),
             Mail::Drain => self.desk.drain(),
             Mail::Drained => self.desk.drained(),
         }
@@ -249,6 +262,7 @@ impl Handler for Core {
     }
 
     fn closed(&mut self, _: &mut Turn<'_, Mail>, connection: ConnectionId, _: CloseReason) {
+        self.end_recording_of(connection);
         self.sessions.close(connection);
     }
 
@@ -256,6 +270,7 @@ impl Handler for Core {
         let now = turn.now();
         let owner_due = self.owner.settle(now);
         let unread_due = self.retry_unread(turn);
+        let recording_due = self.settle_recording(turn);
         self.deliver(turn);
         if is_due(&mut self.next_used, now, USED_INTERVAL) {
             self.tell_used(turn);
@@ -272,6 +287,7 @@ impl Handler for Core {
             self.desk.last_flush_done();
         }
         self.desk.orders(&mut self.owner.orders);
+        self.desk.changes(&mut self.owner.changes);
         let retry = (!self.desk.send()).then(|| now + MEMO_RETRY);
         self.counts.connections.set(self.sessions.len() as u64);
         // What is left in line is gone on with at once, after the frames that came meanwhile.
@@ -280,6 +296,7 @@ impl Handler for Core {
             retry,
             line_due,
             unread_due,
+            recording_due,
             owner_due,
             self.next_flush,
             self.next_beat,

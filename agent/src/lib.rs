@@ -19,6 +19,7 @@ mod old_front;
 mod spool_state;
 mod stats;
 mod status;
+mod tap;
 
 pub use agent::{Agent, AgentPolicies, AgentReadiness};
 pub use config::{AgentConfig, board_socket, core_socket};

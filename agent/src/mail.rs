@@ -1,9 +1,10 @@
 //! What travels between threads: mail into a core, and memos from a core to the control thread.
 
+use crate::tap::Tapped;
 use bytes::Bytes;
 use lars_board::Grant;
 use lars_pool::{ConnectionId, CoreIndex};
-use lars_shard::{CallRun, PolicyConfig, RouteNews};
+use lars_shard::{CallRun, NodeChange, PolicyConfig, RouteNews};
 use lars_wire::ModuleId;
 use lars_wire::caller::{Report, Status};
 use lars_wire::directory::PushAck;
@@ -113,6 +114,8 @@ pub(crate) enum Mail {
     Learn(RouteNews, Confirm),
     /// Nodes are judged by these policies from here on.
     Policies(Arc<PolicySet>),
+    /// Calls for the recording that this core keeps.
+    Tapped(Box<Tapped>),
     /// The agent stops: take no more reports, and give all counts once every core has said [`Mail::Drained`].
     Drain,
     /// A core, or the callers' thread, has posted its last report.
@@ -137,6 +140,8 @@ pub(crate) enum Memo {
     Orders(Vec<Order>),
     /// For report.
     Tallies(Vec<Tally>),
+    /// Nodes stand otherwise than before.
+    Changes(Vec<NodeChange>),
     /// This core has given its last counts.
     Drained,
 }

@@ -5,8 +5,25 @@ use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
 use arc_swap::ArcSwap;
 use lars_pool::{IoInUse, IoKind};
+use lars_shard::ChangeLog;
 use lars_wire::admin::{StatusText, bounded_text};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The last changes of nodes' states: written by the control thread, read by a core when somebody asks. Clones share
+/// them.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptChanges(Arc<Mutex<ChangeLog>>);
+
+impl KeptChanges {
+    pub(crate) fn new(log: ChangeLog) -> Self {
+        Self(Arc::new(Mutex::new(log)))
+    }
+
+    /// Held for as long as `act` takes: no pick and no report ever waits here.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut ChangeLog) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// What a status is made of. Clones show the same agent.
 #[derive(Clone, Debug)]
@@ -19,6 +36,8 @@ pub(crate) struct StatusSource {
     pub io: Arc<ArcSwap<IoInUse>>,
     /// How the spool does.
     pub spool: Arc<SpoolState>,
+    /// The last changes of nodes' states.
+    pub changes: KeptChanges,
     /// States that are no number and do not change: name and text.
     pub notes: Arc<Vec<(String, String)>>,
 }

@@ -10,7 +10,7 @@ use crate::keeper::{self, Keeper};
 use crate::link::{Link, Transport};
 use crate::picker::{Picker, is_unknown};
 use crate::places::Places;
-use crate::pool::Pool;
+use crate::pool::{Lent, Pool};
 use crate::route::{Pages, RouteView};
 use crate::seat::{Seat, Seen};
 use lars_wire::admin::{GetStatus, StatusText};
@@ -20,6 +20,7 @@ use lars_wire::caller::{
     ReportBatch,
 };
 use lars_wire::directory::RoutePage;
+use lars_wire::event::{ChangeRows, ListChanges};
 use lars_wire::{ModuleId, NodeAddr};
 use std::fmt;
 use std::io;
@@ -309,6 +310,14 @@ impl Client {
         Ok(explanation)
     }
 
+    /// The last changes of nodes' states that the agent keeps, of one module or all, the newest first.
+    pub fn changes(&self, module: Option<ModuleId>) -> Result<ChangeRows, ClientError> {
+        let deadline = self.deadline(Duration::ZERO);
+        self.with_connection(deadline, |connection| {
+            connection.ask(&ListChanges { module }, "for changes of nodes", deadline)
+        })
+    }
+
     /// How the agent does.
     pub fn status(&self) -> Result<StatusText, ClientError> {
         let deadline = self.deadline(Duration::ZERO);
@@ -340,7 +349,12 @@ impl Client {
         }
     }
 
-    fn deadline(&self, wait: Duration) -> Deadline {
+    /// A connection that nobody has used yet, for a conversation that cannot be begun again on another.
+    pub(crate) fn fresh_connection(&self, deadline: Deadline) -> Result<Lent<'_>, ClientError> {
+        self.shared.pool.check_out_new(deadline)
+    }
+
+    pub(crate) fn deadline(&self, wait: Duration) -> Deadline {
         Deadline::after(self.shared.timeout.saturating_add(wait))
     }
 }

@@ -48,6 +48,7 @@ mod outlet;
 mod picker;
 mod places;
 mod pool;
+mod recording;
 mod route;
 mod seat;
 mod stream;
@@ -64,4 +65,6 @@ pub use route::RouteView;
 
 pub use lars_wire::admin::{Reason, StatusText};
 pub use lars_wire::caller::{Explanation, Outcome, Report};
+pub use lars_wire::event::ChangeRows;
+pub use lars_wire::recording::{Seen, SeenCall};
 pub use lars_wire::{ModuleId, NodeAddr, NodeState, RouteNode};

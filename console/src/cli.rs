@@ -1,12 +1,14 @@
 //! The `lars` command: what can be said, and which file does it. One file a subcommand.
 
 mod at_store;
+mod changes;
 mod check;
 mod explain;
 mod import;
 mod migrate;
 mod name;
 mod pick;
+mod record;
 mod report_call;
 mod route;
 mod route_accept;
@@ -68,6 +70,10 @@ enum Command {
     ReportCall(report_call::ReportCall),
     /// Tell why the agent sees each node of a module as it does
     Explain(explain::Explain),
+    /// List which nodes were taken out or back lately, and why
+    Changes(changes::Changes),
+    /// Write every call that is reported to the agent as a line of JSON, for a while
+    Record(record::Record),
     /// Run a scenario in virtual time and see how calls would go
     Simulate(simulate::Simulate),
     /// Show how agent, dns and report do
@@ -110,6 +116,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Pick(command) => command.run(),
         Command::ReportCall(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Record(command) => command.run(),
+        Command::Changes(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Shadow(command) => command.run(),

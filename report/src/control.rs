@@ -9,11 +9,11 @@ pub(crate) use keeper::Opened;
 use crate::control::courier::Courier;
 use crate::control::keeper::Keeper;
 use crate::intake::Intake;
-use crate::mail::{Arrival, Mail};
+use crate::mail::{Answer, Arrival, ChangesArrival, Mail, Outcome};
 use crate::stats::ControlCounts;
 use crate::status::StoreState;
 use lars_pool::mail::Mailer;
-use lars_store::{CallBatch, CallStore, StoreConfig, Stored};
+use lars_store::{CallBatch, CallStore, ChangeStore, StoreConfig, Stored};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,6 +34,8 @@ pub(crate) struct ControlParts {
     pub store: StoreConfig,
     /// Batches from the cores.
     pub arrivals: mpsc::Receiver<Arrival>,
+    /// Changes of nodes from the cores.
+    pub changes: mpsc::Receiver<ChangesArrival>,
     /// The way to each core.
     pub mailers: Vec<Mailer<Mail>>,
     /// Tells to stop.
@@ -52,6 +54,9 @@ pub(crate) struct ControlParts {
 struct Control {
     keeper: Keeper,
     arrivals: mpsc::Receiver<Arrival>,
+    changes: mpsc::Receiver<ChangesArrival>,
+    /// One batch of them, to be stored next.
+    changes_next: Option<ChangesArrival>,
     intake: Intake,
     courier: Courier,
     counts: Arc<ControlCounts>,
@@ -73,6 +78,8 @@ pub(crate) async fn run(parts: ControlParts, opened: impl FnOnce(Opened)) {
     let mut control = Control {
         keeper,
         arrivals: parts.arrivals,
+        changes: parts.changes,
+        changes_next: None,
         intake: Intake::default(),
         courier: Courier::new(parts.mailers),
         counts: parts.counts,
@@ -135,6 +142,9 @@ impl Control {
                 // No core is left to serve.
                 None => return true,
             },
+            Some(changes) = self.changes.recv(), if self.changes_next.is_none() => {
+                self.changes_next = Some(changes);
+            }
             () = sleep_until(due) => {}
         }
         self.take_arrivals();
@@ -142,7 +152,8 @@ impl Control {
     }
 
     fn next_timeout(&self) -> Instant {
-        let store_at = if self.intake.is_empty() && self.keeper.is_up() {
+        let is_idle = self.intake.is_empty() && self.changes_next.is_none();
+        let store_at = if is_idle && self.keeper.is_up() {
             self.prune_at
         } else {
             self.keeper.next_try()
@@ -155,6 +166,9 @@ impl Control {
         if self.keeper.is_due() {
             if !self.intake.is_empty() {
                 self.store_some().await;
+            }
+            if let Some(arrival) = self.changes_next.take() {
+                self.store_changes(arrival).await;
             }
             // With nothing to store, pruning is also how a store that was away is found to be back.
             let is_probe = self.intake.is_empty() && !self.keeper.is_up();
@@ -213,6 +227,29 @@ impl Control {
         }
     }
 
+    /// Changes of nodes. What the store does not take is dropped, and comes again.
+    async fn store_changes(&mut self, arrival: ChangesArrival) {
+        let Some(last) = arrival.changes.last() else {
+            return;
+        };
+        let (incarnation, number) = (last.incarnation, last.number);
+        let Some(store) = self.keeper.store().await else {
+            return;
+        };
+        match store.store_changes(&arrival.changes).await {
+            Ok(kept) => {
+                self.keeper.went_through();
+                let stored = if kept { arrival.changes.len() as u64 } else { 0 };
+                self.counts.changes_stored.add(stored);
+                self.courier.put(Answer {
+                    asker: arrival.asker,
+                    outcome: Outcome::Changes { incarnation, number },
+                });
+            }
+            Err(error) => self.keeper.failed(&error),
+        }
+    }
+
     fn count(&self, batches: &[CallBatch], stored: &[Stored]) {
         self.counts.transactions.add(1);
         for (batch, stored) in batches.iter().zip(stored) {
@@ -233,7 +270,13 @@ impl Control {
         let Some(store) = self.keeper.store().await else {
             return;
         };
-        let result = store.prune(minute_first, ACK_IDLE_S).await;
+        let result = match store.prune(minute_first, ACK_IDLE_S).await {
+            Ok(rows) => store
+                .prune_node_changes(minute_first * 60_000)
+                .await
+                .map(|changes| rows + changes),
+            failed => failed,
+        };
         match result {
             Ok(rows) => {
                 self.keeper.went_through();

@@ -1,8 +1,8 @@
 //! One core of report: agents' frames in, batches to the control thread, acknowledgements out.
 
-use crate::mail::{Answer, Arrival, Asker, Mail, Outcome};
+use crate::mail::{Answer, Arrival, Asker, ChangesArrival, Mail, Outcome};
 use crate::old_agents::OldWindows;
-use crate::records::call_batch;
+use crate::records::{call_batch, change_records};
 use crate::refusal::{Refused, UNANSWERED_MAX};
 use crate::session::{Session, Speech};
 use crate::stats::CoreCounts;
@@ -12,6 +12,7 @@ use lars_pool::{ByConnection, CloseReason, ConnectionId, CoreIndex, Handler, Pee
 use lars_wire::admin::GetStatus;
 use lars_wire::bounds::{HEADER_BYTES, TALLIES_MAX, TEXT_BYTES_MAX};
 use lars_wire::caller::{Hello, Welcome};
+use lars_wire::event::{ChangeAck, ChangeBatch};
 use lars_wire::frame::Frame;
 use lars_wire::record::{TallyAck, TallyBatch};
 use lars_wire::session::Stopped;
@@ -42,6 +43,8 @@ pub(crate) struct HandlerParts {
     pub me: CoreIndex,
     /// The way to the control thread. It has room for all that the cores may send, since each of them keeps to its own.
     pub arrivals: mpsc::Sender<Arrival>,
+    /// The same for changes of nodes; it has little room, since those who find none send theirs again.
+    pub changes: mpsc::Sender<ChangesArrival>,
     /// Room for what waits, in units of one tally.
     pub room: u32,
     /// Its counts.
@@ -90,6 +93,7 @@ impl ReportHandler {
             Kind::Hello if !welcomed => self.hello(turn, connection, frame),
             other if !welcomed => Err(Refused::NoHello(other)),
             Kind::TallyBatch => self.batch(connection, frame),
+            Kind::ChangeBatch => self.changes(connection, frame),
             Kind::GetStatus if is_local => {
                 let GetStatus { .. } = codec::decode(frame.body)?;
                 let mut bytes = Vec::new();
@@ -161,6 +165,25 @@ impl ReportHandler {
         Ok(())
     }
 
+    /// Passes changes of nodes on; answered when they are stored. Those for which there is no room now are dropped: the
+    /// agent sends them again.
+    fn changes(&mut self, connection: ConnectionId, frame: Frame<'_>) -> Result<(), Refused> {
+        let batch: ChangeBatch = codec::decode(frame.body)?;
+        let arrival = ChangesArrival {
+            changes: change_records(batch, unix_now_ms()),
+            asker: Asker {
+                core: self.parts.me,
+                connection,
+                question: frame.header.sequence,
+                room: 0,
+            },
+        };
+        if !arrival.changes.is_empty() && self.parts.changes.try_send(arrival).is_err() {
+            self.parts.counts.changes_dropped.add(1);
+        }
+        Ok(())
+    }
+
     /// Frames of an agent of the C++ Lars: windows, which nobody is answered for.
     fn received_old(&mut self, bytes: &[u8]) -> Result<Received, Refused> {
         let mut consumed = 0;
@@ -217,7 +240,7 @@ impl ReportHandler {
         let Some(session) = self.sessions.get(asker.connection) else {
             return;
         };
-        if outcome != Outcome::Known {
+        if !matches!(outcome, Outcome::Known | Outcome::Changes { .. }) {
             session.unanswered = session.unanswered.saturating_sub(1);
         }
         match outcome {
@@ -234,6 +257,10 @@ impl ReportHandler {
                         sequence,
                     },
                 );
+            }
+            Outcome::Changes { incarnation, number } => {
+                let ack = ChangeAck { incarnation, number };
+                answer(turn, asker.connection, asker.question, &ack);
             }
             Outcome::Gap { sequence, newest } => {
                 self.refuse(

@@ -1,7 +1,7 @@
 //! What cores and the control thread say to each other.
 
 use lars_pool::{ConnectionId, CoreIndex};
-use lars_store::CallBatch;
+use lars_store::{CallBatch, ChangeRecord};
 
 /// Who sent a batch, and how much room it takes while it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,15 @@ pub(crate) struct Arrival {
     pub asker: Asker,
 }
 
+/// Changes of nodes on their way to the store.
+#[derive(Debug)]
+pub(crate) struct ChangesArrival {
+    /// What is to be stored: one agent's, at least one.
+    pub changes: Vec<ChangeRecord>,
+    /// Who is to be told.
+    pub asker: Asker,
+}
+
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -41,6 +50,13 @@ pub(crate) enum Outcome {
         sequence: u64,
         /// The newest that is stored.
         newest: u64,
+    },
+    /// Changes of nodes are stored, now or before.
+    Changes {
+        /// Whose.
+        incarnation: [u8; 16],
+        /// The number of the last.
+        number: u64,
     },
     /// The same batch waits already: its room is free again, its answer follows.
     Known,

@@ -1,7 +1,8 @@
 //! From what an agent sends to what is stored: ages become minutes of the Unix time, wild numbers are bounded. Pure:
 //! the time is an argument.
 
-use lars_store::{CallBatch, CallRecord};
+use lars_store::{CallBatch, CallRecord, ChangeRecord};
+use lars_wire::event::{ChangeBatch, StateChange};
 use lars_wire::record::{Tally, TallyBatch};
 
 /// The oldest that a tally may be, in milliseconds: a spool is kept for three days at most. What claims to be older
@@ -20,6 +21,27 @@ pub(crate) fn call_batch(batch: &TallyBatch, unix_ms: u64) -> CallBatch {
             .map(|tally| record(tally, batch.age_ms, unix_ms))
             .collect(),
     }
+}
+
+/// What is stored of changes that arrived at `unix_ms`.
+pub(crate) fn change_records(batch: ChangeBatch, unix_ms: u64) -> Vec<ChangeRecord> {
+    let ChangeBatch {
+        incarnation,
+        caller,
+        changes,
+    } = batch;
+    let record = |change: StateChange| ChangeRecord {
+        incarnation,
+        number: change.number,
+        caller,
+        unix_ms: unix_ms.saturating_sub(change.age_ms.min(AGE_MS_MAX)),
+        module: change.module,
+        node: change.node,
+        from: change.from,
+        to: change.to,
+        reason: change.reason,
+    };
+    changes.into_iter().map(record).collect()
 }
 
 fn record(tally: &Tally, batch_age_ms: u64, unix_ms: u64) -> CallRecord {

@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc};
 
+/// Batches of changes of nodes that wait for the store; agents send again what finds no room.
+const CHANGES_WAITING_MAX: usize = 64;
+
 /// A running report. Dropping it stops it likewise, but nobody waits for the control thread's end.
 pub struct Report {
     addr: SocketAddr,
@@ -57,9 +60,11 @@ impl Report {
         };
         // As many as there can be: each batch takes at least its own place of the cores' room.
         let (arrivals, inbox) = mpsc::channel(config.tallies_waiting_max as usize);
+        let (changes, changes_inbox) = mpsc::channel(CHANGES_WAITING_MAX);
         let control = ControlThread::start(&plan.io().clone(), |stop| ControlParts {
             store: store.clone(),
             arrivals: inbox,
+            changes: changes_inbox,
             mailers: plan.mailers(),
             stop,
             state: Arc::clone(&status.store),
@@ -72,6 +77,7 @@ impl Report {
             ReportHandler::new(HandlerParts {
                 me: CoreIndex(core),
                 arrivals: arrivals.clone(),
+                changes: changes.clone(),
                 room,
                 counts: status.stats.core(core),
                 status: status.clone(),

@@ -21,6 +21,8 @@ pub(crate) struct CoreCounts {
     pub bad_frames: Count,
     /// Batches turned away for want of room.
     pub turned_away: Count,
+    /// Batches of changes of nodes for which there was no room: they come again.
+    pub changes_dropped: Count,
     /// Connections now.
     pub connections: Count,
     /// Of those, agents of the C++ Lars.
@@ -45,6 +47,8 @@ pub(crate) struct ControlCounts {
     pub batches_repeated: Count,
     /// Batches that came again while they waited.
     pub batches_known: Count,
+    /// Changes of nodes given to the store, those that it had already included.
+    pub changes_stored: Count,
     /// Batches refused because one before them is missing.
     pub gaps: Count,
     /// Transactions with the store.
@@ -107,8 +111,29 @@ impl ReportStats {
 
     fn figures(&self) -> Vec<Figure> {
         let mut figures = self.our_figures();
+        figures.extend(self.change_figures());
         figures.extend(self.old_figures());
         figures
+    }
+
+    /// What is counted of changes of nodes.
+    fn change_figures(&self) -> Vec<Figure> {
+        let cores = self.counts.cores.iter();
+        let dropped = cores.map(|core| core.changes_dropped.get()).sum();
+        vec![
+            (
+                "changes_stored",
+                "Changes of nodes given to the store, repeated ones included",
+                true,
+                self.counts.control.changes_stored.get(),
+            ),
+            (
+                "changes_dropped",
+                "Batches of changes of nodes for which there was no room; agents send them again",
+                true,
+                dropped,
+            ),
+        ]
     }
 
     /// What is counted of agents of the C++ Lars.

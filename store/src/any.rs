@@ -1,6 +1,7 @@
 //! The store that a configuration names, behind both traits.
 
 use crate::calls::{CallBatch, CallStatus, CallStore, HistoryRow, Stored};
+use crate::changes::{ChangeRecord, ChangeStore};
 use crate::error::StoreError;
 use crate::mysql::MysqlStore;
 use crate::mysql::access::Access;
@@ -199,6 +200,33 @@ impl CallStore for AnyStore {
         match self {
             Self::Sqlite(store) => store.prune(minute_first, ack_idle_s).await,
             Self::Mysql(store) => store.prune(minute_first, ack_idle_s).await,
+        }
+    }
+}
+
+impl ChangeStore for AnyStore {
+    async fn store_changes(&mut self, changes: &[ChangeRecord]) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.store_changes(changes).await,
+            Self::Mysql(store) => store.store_changes(changes).await,
+        }
+    }
+
+    async fn changes(
+        &mut self,
+        module: Option<ModuleId>,
+        rows_max: u32,
+    ) -> Result<Vec<ChangeRecord>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.changes(module, rows_max).await,
+            Self::Mysql(store) => store.changes(module, rows_max).await,
+        }
+    }
+
+    async fn prune_node_changes(&mut self, unix_ms_first: u64) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.prune_node_changes(unix_ms_first).await,
+            Self::Mysql(store) => store.prune_node_changes(unix_ms_first).await,
         }
     }
 }

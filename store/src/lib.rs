@@ -1,12 +1,13 @@
 //! Where routes and call records are kept: traits, and behind them the embedded SQLite file or a MySQL database. The
 //! schema of both stands here, and nowhere else.
 //!
-//! Read in this order: [`routes`] (what dns needs), [`calls`] (what report needs), [`names`] (names for people), [`sqlite`] (the embedded store),
+//! Read in this order: [`routes`] (what dns needs), [`calls`] and [`changes`] (what report needs), [`names`] (names for people), [`sqlite`] (the embedded store),
 //! [`mysql`] (the database of an existing installation), [`any`] (the store that a configuration names).
 #![forbid(unsafe_code)]
 
 pub mod any;
 pub mod calls;
+pub mod changes;
 mod error;
 mod fold;
 mod judge;
@@ -20,6 +21,7 @@ pub mod sqlite;
 
 pub use any::{AnyStore, StoreConfig};
 pub use calls::{CallBatch, CallRecord, CallStatus, CallStore, HistoryRow, Stored};
+pub use changes::{ChangeRecord, ChangeStore};
 pub use error::StoreError;
 pub use mysql::MysqlStore;
 pub use mysql::url::MysqlUrl;

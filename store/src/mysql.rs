@@ -6,6 +6,7 @@
 
 pub mod access;
 mod calls;
+mod changes;
 mod edit;
 mod expected;
 mod layout;

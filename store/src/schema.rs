@@ -3,7 +3,10 @@
 
 /// The steps of the embedded store, in order: the first makes version 1. A step that was ever released is never
 /// edited; a change is a new step behind it.
-pub(crate) const SQLITE_STEPS: &[&str] = &[include_str!("../schema/sqlite-1.sql")];
+pub(crate) const SQLITE_STEPS: &[&str] = &[
+    include_str!("../schema/sqlite-1.sql"),
+    include_str!("../schema/sqlite-2.sql"),
+];
 
 /// The steps that lead from version `found` to the newest.
 ///

@@ -5,6 +5,7 @@
 //! program holds the file. So a store belongs on a control thread.
 
 mod calls;
+mod changes;
 mod edit;
 mod names;
 mod routes;

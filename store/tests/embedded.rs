@@ -82,7 +82,7 @@ fn file_and_folders_are_made_and_found_again() {
     let path = folder.path().join("a/b/lars.sqlite");
     let mut store = open(&path).expect("it opens");
     wait(store.edit(&[put(1)])).expect("edit");
-    assert_eq!(store.describe(), format!("sqlite {}, schema 1", path.display()));
+    assert_eq!(store.describe(), format!("sqlite {}, schema 2", path.display()));
     drop(store);
     let mut again = open(&path).expect("it opens again");
     assert_eq!(wait(again.observe(0)).expect("observe").rows, 1);

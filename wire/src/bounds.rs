@@ -38,6 +38,12 @@ pub const NAME_BYTES_MAX: usize = 4 * NAME_CHARS_MAX;
 pub const NAMES_MAX: usize = 2_048;
 /// Modules in one page of what is held back.
 pub const HELD_MAX: usize = 2_048;
+/// Changes of nodes' states in one batch or listing.
+pub const CHANGES_MAX: usize = 128;
+/// Bytes of the reason of such a change.
+pub const CHANGE_REASON_BYTES_MAX: usize = 400;
+/// Calls in one frame of a recording.
+pub const SEEN_MAX: usize = 1_024;
 /// Bytes of a text meant for people (a refusal, a reason).
 pub const TEXT_BYTES_MAX: usize = 1_024;
 /// Weight of a node where none is given.
@@ -92,6 +98,15 @@ pub const ROUTE_ROWS_BYTES_MAX: usize = COUNT_BYTES + EDITS_MAX * ROUTE_ROW_BYTE
 pub const EDIT_ROUTES_BYTES_MAX: usize = COUNT_BYTES + EDITS_MAX * ROUTE_EDIT_BYTES_MAX;
 /// Bytes of the largest page of what is held back: two flags, rows of a module, a count and a flag.
 pub const HELD_ROWS_BYTES_MAX: usize = 1 + COUNT_BYTES + HELD_MAX * (MODULE_BYTES + 4 + 1) + 1;
+/// Bytes of the largest listing of changes: two totals, changes of a number, module, node, age, two views and a reason.
+pub const CHANGE_ROWS_BYTES_MAX: usize = 2 * 8
+    + COUNT_BYTES
+    + CHANGES_MAX * (8 + MODULE_BYTES + NODE_ADDR_BYTES + 8 + 2 + COUNT_BYTES + CHANGE_REASON_BYTES_MAX);
+/// Bytes of the largest batch of changes: incarnation and caller in place of the totals.
+pub const CHANGE_BATCH_BYTES_MAX: usize = CHANGE_ROWS_BYTES_MAX + 16 + 4 - 2 * 8;
+/// Bytes of the largest frame of a recording: a total, a flag, calls of time, module, node, outcome, latency and count.
+pub const SEEN_BYTES_MAX: usize =
+    8 + 1 + COUNT_BYTES + SEEN_MAX * (8 + MODULE_BYTES + NODE_ADDR_BYTES + 1 + 4 + 4);
 /// Bytes of an explanation of as many nodes as may be, of a policy and of reasons without a name: longer texts
 /// leave room for fewer nodes, and the sender leaves out the last. Status, version, policy, total, nodes.
 pub const EXPLANATION_BYTES_BARE: usize =
@@ -106,5 +121,8 @@ const _: () = assert!(TALLY_BATCH_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(ROUTE_ROWS_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(EDIT_ROUTES_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(HELD_ROWS_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(CHANGE_ROWS_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(CHANGE_BATCH_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(SEEN_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(EXPLANATION_BYTES_BARE <= BODY_BYTES_MAX);
 const _: () = assert!(EXPLANATION_BYTES_BARE + NODE_EXPLAINED_BYTES > BODY_BYTES_MAX);

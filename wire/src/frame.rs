@@ -44,6 +44,14 @@ byte_enum! {
         Pong = 14,
         /// [`crate::admin::Refusal`]
         Refusal = 15,
+        /// [`crate::event::ListChanges`]
+        ListChanges = 16,
+        /// [`crate::event::ChangeRows`]
+        ChangeRows = 17,
+        /// [`crate::recording::Record`]
+        Record = 18,
+        /// [`crate::recording::Seen`]
+        Seen = 19,
         /// [`crate::directory::Subscribe`]
         Subscribe = 32,
         /// [`crate::directory::Unsubscribe`]
@@ -62,6 +70,10 @@ byte_enum! {
         TallyBatch = 48,
         /// [`crate::record::TallyAck`]
         TallyAck = 49,
+        /// [`crate::event::ChangeBatch`]
+        ChangeBatch = 50,
+        /// [`crate::event::ChangeAck`]
+        ChangeAck = 51,
         /// [`crate::admin::ListRoutes`]
         ListRoutes = 64,
         /// [`crate::admin::RouteRows`]

@@ -2,11 +2,12 @@
 //! comes out as commands.
 //!
 //! Read in this order: [`Shard`] (the modules that one core owns), [`policy`] (when a node is bad), [`RouteBook`]
-//! (what dns said, page by page, and what is kept on disk), [`trust`] (whether it is believed), [`TallyOutbox`] (counts
-//! on their way to report), [`Spool`] (the same with a disk behind it).
+//! (what dns said, page by page, and what is kept on disk), [`trust`] (whether it is believed), [`ChangeLog`] (changes of
+//! nodes' states), [`TallyOutbox`] (counts on their way to report), [`Spool`] (the same with a disk behind it).
 #![forbid(unsafe_code)]
 
 pub mod book;
+pub mod changes;
 mod checksum;
 mod guard;
 pub mod outbox;
@@ -16,7 +17,10 @@ pub mod spool;
 pub mod trust;
 
 pub use book::{Noted, RouteBook, RouteNews};
+pub use changes::{ChangeLog, NodeChange};
 pub use outbox::TallyOutbox;
 pub use policy::{InFlight, Policy, PolicyConfig, PolicyName, Preset};
-pub use shard::{CallRun, Command, Shard, ShardConfig, ShardCounts};
+pub use shard::{
+    CallRun, Command, Shard, ShardConfig, ShardCounts, ZONE_USABLE_PERCENT_DEFAULT, ZonePreference,
+};
 pub use spool::{Spool, SpoolConfig};

@@ -11,8 +11,10 @@ mod run;
 mod slots;
 mod timers;
 mod timing;
+mod zone;
 
 use crate::book::RouteNews;
+use crate::changes::NodeChange;
 use crate::policy::{InFlight, PolicyConfig};
 use known::Known;
 use lars_board::{EntryNode, Hot, NodeSlot, Rule};
@@ -28,6 +30,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use timers::{Timer, Timers};
+pub use zone::{ZONE_USABLE_PERCENT_DEFAULT, ZonePreference};
 
 /// What a shard is told once.
 #[derive(Clone, Debug)]
@@ -100,6 +103,8 @@ pub struct Shard {
     not_found_memory: Duration,
     random: fastrand::Rng,
     held_total: u64,
+    changes: Vec<NodeChange>,
+    zone: ZonePreference,
 }
 
 impl Shard {
@@ -115,7 +120,14 @@ impl Shard {
             not_found_memory: config.not_found_memory,
             random: fastrand::Rng::with_seed(seed),
             held_total: 0,
+            changes: Vec::new(),
+            zone: ZonePreference::default(),
         }
+    }
+
+    /// Nodes of this zone come first in what is published from here on.
+    pub fn prefer_zone(&mut self, zone: ZonePreference) {
+        self.zone = zone;
     }
 
     /// A caller asked for a module that is not on the board. Returns what to answer at once: pending, not found
@@ -199,8 +211,15 @@ impl Shard {
     pub fn entry(&mut self, module: ModuleId, nodes: &mut Vec<EntryNode>) -> Option<(u64, Rule)> {
         let rule = self.policies.of(module).board_rule();
         let known = self.modules.known_mut(module)?;
-        known.fill_entry(nodes);
+        known.fill_entry(&self.zone, nodes);
+        known.note_changes(module, self.policies.at(known.policy), &mut self.changes);
         Some((known.version, rule))
+    }
+
+    /// Takes the changes of nodes' states that [`Self::entry`] has brought to light since the last call, appended to
+    /// `changes`: so what is told is what readers were told.
+    pub fn take_changes(&mut self, changes: &mut Vec<NodeChange>) {
+        changes.append(&mut self.changes);
     }
 
     /// What changes often about the module's nodes, in the order of the entry last taken (`hot` is cleared before; it

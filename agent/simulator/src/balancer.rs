@@ -101,6 +101,13 @@ impl Balancer {
         })
     }
 
+    /// The agent stands in this zone. The policies that ours are compared with know none.
+    pub fn prefer_zone(&mut self, zone: &str) {
+        if let Self::Lars(lars) = self {
+            lars.prefer_zone(zone);
+        }
+    }
+
     /// The route is this from now on.
     pub fn learn(&mut self, now: u64, route: &[Standing]) {
         match self {

@@ -137,8 +137,13 @@ impl<'a> World<'a> {
         let mut phases = Vec::new();
         for _ in 0..scenario.agents {
             phases.push(random.u64(..scenario.publish));
+            let mut balancer = Balancer::new(policy, scenario.readers, count, random.u64(..), origin)?;
+            let zones = scenario.agent_zones.len();
+            if zones > 0 {
+                balancer.prefer_zone(&scenario.agent_zones[agents.len() % zones]);
+            }
             agents.push(Agent {
-                balancer: Balancer::new(policy, scenario.readers, count, random.u64(..), origin)?,
+                balancer,
                 inbox: VecDeque::new(),
                 edition: 0,
             });

@@ -23,6 +23,8 @@ pub struct Scenario {
     pub agents: u32,
     /// Threads of callers at each agent, all of one process.
     pub readers: u32,
+    /// Zones of the agents, in turn; without any they prefer none.
+    pub agent_zones: Vec<String>,
     /// How often an agent takes the reports that have arrived, and publishes.
     pub publish: u64,
     /// Calls a second, of all agents together.

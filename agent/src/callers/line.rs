@@ -3,7 +3,8 @@
 use super::fold::Fold;
 use super::grants::{Grants, Ring, RingNumber};
 use crate::stats::CallerCounts;
-use lars_board::{Board, Packet, Packets, RingBroken, RingDrain};
+use crate::tap::{TapEnd, TappedCalls};
+use lars_board::{Board, CallRecord, Packet, Packets, RingBroken, RingDrain};
 use lars_wire::admin::{Reason, Refusal, bounded_text};
 use lars_wire::bounds::{CALLER_NAME_BYTES_MAX, HEADER_BYTES};
 use lars_wire::caller::{Hello, Ping, Pong, Welcome};
@@ -13,6 +14,7 @@ use lars_wire::{Kind, Message, VERSION, codec};
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// Bytes of the longest packet: a hello with its name.
 const PACKET_BYTES_MAX: usize = HEADER_BYTES + 2 + 8 + CALLER_NAME_BYTES_MAX;
@@ -161,16 +163,22 @@ impl Line {
     }
 
     /// Empties the rings into `fold`; one in which something cannot be is given up.
-    pub(super) fn drain(&mut self, fold: &mut Fold, grants: &mut Grants, counts: &CallerCounts) -> u64 {
+    pub(super) fn drain(
+        &mut self,
+        fold: &mut Fold,
+        tap: &mut TapEnd,
+        grants: &mut Grants,
+        counts: &CallerCounts,
+    ) -> u64 {
         self.urgent = false;
         let mut records = 0;
         self.rings.retain_mut(|Ring { number, drain, .. }| {
             let drained = if grants.is_idle() {
-                drain.drain(|record| fold.add(record))
+                drain.drain(|record| take(record, fold, tap))
             } else {
                 drain.drain(|record| {
                     grants.called(*number, record.module, record.calls);
-                    fold.add(record);
+                    take(record, fold, tap);
                 })
             };
             match drained {
@@ -230,4 +238,19 @@ impl Line {
 fn given_up(counts: &CallerCounts, error: &RingBroken) {
     counts.rings_broken.add(1);
     tracing::warn!(%error, "a caller's ring is given up");
+}
+
+/// What a ring held is folded, and seen by whoever records.
+#[inline]
+fn take(record: CallRecord, fold: &mut Fold, tap: &mut TapEnd) {
+    let seen = || TappedCalls {
+        at: Instant::now(),
+        module: record.module,
+        node: record.node,
+        outcome: record.outcome,
+        latency_us: record.latency_us,
+        calls: record.calls,
+    };
+    tap.see(seen, record.module);
+    fold.add(record);
 }

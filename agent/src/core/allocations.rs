@@ -7,6 +7,7 @@ use crate::callers::tray;
 use crate::links::Links;
 use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
+use crate::status::KeptChanges;
 use allocation_counter::measure;
 use arc_swap::ArcSwap;
 use lars_board::{Board, BoardConfig};
@@ -87,6 +88,7 @@ fn watched(plan: &Plan<Mail>, allocations: &Arc<AtomicU64>) -> Vec<Watched> {
         links,
         io: Arc::new(ArcSwap::from_pointee(plan.io().clone())),
         spool,
+        changes: KeptChanges::new(lars_shard::ChangeLog::new([0; 16], 0)),
         notes: Arc::default(),
     };
     let config = BoardConfig {
@@ -127,6 +129,7 @@ fn watched(plan: &Plan<Mail>, allocations: &Arc<AtomicU64>) -> Vec<Watched> {
             // Counts are given out far less often than calls are reported; that does allocate.
             flush_interval: Duration::from_hours(1),
             board: false,
+            tap: Tap::default(),
         });
         Watched {
             core,

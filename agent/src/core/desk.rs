@@ -3,6 +3,8 @@
 
 use crate::mail::{Mail, Memo, Order};
 use lars_pool::{CoreIndex, Turn};
+use lars_shard::NodeChange;
+use lars_shard::changes::CHANGES_KEPT_MAX;
 use lars_wire::record::Tally;
 use std::collections::VecDeque;
 use tokio::sync::mpsc;
@@ -93,6 +95,18 @@ impl Desk {
         match self.held.back_mut() {
             Some(Memo::Orders(held)) if held.len() < ORDERS_MAX => held.append(orders),
             _ => self.held.push_back(Memo::Orders(std::mem::take(orders))),
+        }
+    }
+
+    /// For report, and for whoever asks; takes all of `changes`.
+    pub(crate) fn changes(&mut self, changes: &mut Vec<NodeChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        // While the control thread is busy, as many are put together as it will keep.
+        match self.held.back_mut() {
+            Some(Memo::Changes(held)) if held.len() < CHANGES_KEPT_MAX => held.append(changes),
+            _ => self.held.push_back(Memo::Changes(std::mem::take(changes))),
         }
     }
 

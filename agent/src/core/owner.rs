@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use lars_board::{BoardError, BoardWriter, Entry, EntryNode, Grant, Hot};
 use lars_pool::Seldom;
-use lars_shard::{CallRun, Command, RouteNews, Shard};
+use lars_shard::{CallRun, Command, NodeChange, RouteNews, Shard};
 use lars_wire::ModuleId;
 use lars_wire::caller::{Report, Status};
 use lars_wire::record::Tally;
@@ -41,6 +41,8 @@ pub(crate) struct Owner {
     pub orders: Vec<Order>,
     /// Answers to be delivered.
     pub answers: Vec<Answered>,
+    /// Nodes that stand otherwise than before.
+    pub changes: Vec<NodeChange>,
 }
 
 impl Owner {
@@ -60,6 +62,7 @@ impl Owner {
             hot: Vec::new(),
             orders: Vec::new(),
             answers: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Owner {
             self.answer(ask, Status::Pending);
         }
         self.answer_line(now);
+        self.shard.take_changes(&mut self.changes);
         let held = self.shard.counts();
         self.counts.modules.set(held.modules);
         self.counts.held_routes.set(held.held);

@@ -4,7 +4,8 @@ use crate::core::answer::put;
 use lars_wire::admin::{Reason, Refusal, bounded_text};
 use lars_wire::{CodecError, FrameError, Kind, VERSION};
 
-/// Why a caller's connection is closed: always its own fault, but for [`Refused::Stopping`].
+/// Why a caller's connection is closed: always its own fault, but for [`Refused::Stopping`] and
+/// [`Refused::Recording`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     /// The bytes are no frame.
@@ -25,6 +26,9 @@ pub(crate) enum Refused {
     /// An admin message came from elsewhere.
     #[error("a {0:?} is taken over the Unix socket only")]
     Forbidden(Kind),
+    /// Somebody else records.
+    #[error("another recording goes on: there is one at a time")]
+    Recording,
     /// The agent stops and takes no more reports, since it could not pass them on.
     #[error("the agent stops: report to the next one")]
     Stopping,
@@ -37,6 +41,7 @@ impl Refused {
             Self::Frame(_) | Self::Codec(_) => Reason::Malformed,
             Self::NoHello(_) | Self::Unexpected(_) => Reason::Unexpected,
             Self::Forbidden(_) => Reason::Forbidden,
+            Self::Recording => Reason::Full,
             Self::Stopping => Reason::Unavailable,
         }
     }

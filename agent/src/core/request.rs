@@ -5,6 +5,7 @@ use crate::core::answer::{frames_without_nodes, no_node, put};
 use crate::core::refusal::Refused;
 use crate::core::session::WAITS_MAX;
 use crate::mail::{Answered, Ask, Asker, Mail, Question};
+use crate::tap::TappedCalls;
 use lars_board::Picked;
 use lars_pool::{ConnectionId, CoreIndex, Peer, Turn};
 use lars_wire::admin::GetStatus;
@@ -13,6 +14,7 @@ use lars_wire::caller::{
     Avoid, BarePick, Explain, GetRoute, Hello, Node, Pick, Ping, Pong, Register, Registered, Report,
     ReportBatch, Status, Welcome,
 };
+use lars_wire::event::ListChanges;
 use lars_wire::frame::Frame;
 use lars_wire::{Kind, Message, ModuleId, VERSION, codec};
 
@@ -71,7 +73,17 @@ impl Core {
                 put(&mut frames, &self.status.text(), sequence);
                 turn.reply_shared(connection, frames.into());
             }
-            Kind::GetStatus => return Err(Refused::Forbidden(kind)),
+            Kind::ListChanges if matches!(peer, Peer::Unix { .. }) => {
+                let ListChanges { module } = codec::decode(body)?;
+                let rows = self.status.changes.with(|log| log.rows(turn.now(), module));
+                let mut frames = Vec::new();
+                put(&mut frames, &rows, sequence);
+                turn.reply_shared(connection, frames.into());
+            }
+            Kind::Record if matches!(peer, Peer::Unix { .. }) => {
+                self.record(turn, connection, sequence, codec::decode(body)?)?;
+            }
+            Kind::GetStatus | Kind::ListChanges | Kind::Record => return Err(Refused::Forbidden(kind)),
             _ => return Err(Refused::Unexpected(kind)),
         }
         Ok(())
@@ -162,6 +174,15 @@ impl Core {
     /// Counts a report, or puts it out for its owner.
     pub(super) fn take_report(&mut self, turn: &mut Turn<'_, Mail>, report: &Report) {
         self.counts.report(report.outcome);
+        let seen = || TappedCalls {
+            at: turn.now(),
+            module: report.module,
+            node: report.node,
+            outcome: report.outcome,
+            latency_us: report.latency_us,
+            calls: 1,
+        };
+        self.tap_end.see(seen, report.module);
         let owner = CoreIndex(report.module.shard(turn.cores()));
         if owner == self.me {
             self.owner.report(turn.now(), std::slice::from_ref(report));

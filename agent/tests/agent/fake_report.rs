@@ -4,6 +4,7 @@
 use crate::caller::PATIENCE;
 use lars_wire::admin::{Reason, Refusal};
 use lars_wire::caller::Welcome;
+use lars_wire::event::{ChangeAck, ChangeBatch, StateChange};
 use lars_wire::record::{Tally, TallyAck, TallyBatch};
 use lars_wire::{Kind, Message, ModuleId, NodeAddr, PREFACE, codec, frame};
 use std::collections::BTreeMap;
@@ -30,6 +31,10 @@ struct State {
     /// Batches with counts of this node are neither stored nor answered.
     ignored: Option<NodeAddr>,
     closed: bool,
+    /// Batches of changes that are forgotten with the connection.
+    lose_changes: u32,
+    /// Changes of nodes by identity and number.
+    changes: BTreeMap<([u8; 16], u64), StateChange>,
 }
 
 /// A running report. Dropping it ends its port.
@@ -122,6 +127,21 @@ impl FakeReport {
         self.shared.0.lock().expect("no panic").stored.clear();
     }
 
+    /// The next batches of changes of nodes are forgotten, with their connections.
+    pub(crate) fn lose_changes(&self, batches: u32) {
+        self.shared.0.lock().expect("no panic").lose_changes = batches;
+    }
+
+    /// Waits until so many changes of nodes are stored; never more. In order of their numbers.
+    pub(crate) fn wait_changes(&self, wanted: usize) -> Vec<StateChange> {
+        self.wait(&format!("{wanted} changes"), |state| {
+            assert!(state.changes.len() <= wanted, "{:?}", state.changes);
+            state.changes.len() == wanted
+        });
+        let state = self.shared.0.lock().expect("no panic");
+        state.changes.values().cloned().collect()
+    }
+
     /// What agents named themselves.
     pub(crate) fn callers(&self) -> Vec<u32> {
         self.shared.0.lock().expect("no panic").callers.clone()
@@ -193,6 +213,21 @@ fn serve(mut stream: TcpStream, shared: &(Mutex<State>, Condvar)) {
                                 },
                             ))
                         }
+                    }
+                }
+                Kind::ChangeBatch => {
+                    let batch: ChangeBatch = codec::decode(whole.body).expect("a batch");
+                    let mut state = shared.0.lock().expect("no panic");
+                    let number = batch.changes.last().expect("never an empty one").number;
+                    let incarnation = batch.incarnation;
+                    if state.lose_changes > 0 {
+                        state.lose_changes -= 1;
+                        None
+                    } else {
+                        for change in batch.changes {
+                            state.changes.insert((incarnation, change.number), change);
+                        }
+                        Some(encoded(0, &ChangeAck { incarnation, number }))
                     }
                 }
                 other => panic!("an agent does not send {other:?}"),

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod caller;
+mod changes;
 mod doubt;
 mod fake_dns;
 mod fake_report;
@@ -11,9 +12,11 @@ mod judging;
 mod many;
 mod old_callers;
 mod picks;
+mod recording;
 mod reload;
 mod reports;
 mod restart;
 mod rings;
 mod routes;
 mod spool;
+mod unreported;

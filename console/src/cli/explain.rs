@@ -8,7 +8,11 @@ use clap::Args;
 use lars_client::{Client, Explanation, PickError, RouteView};
 use lars_wire::ModuleId;
 use lars_wire::caller::{NodeExplained, NodeView};
+use lars_wire::event::StateChange;
 use serde_json::{Value, json};
+
+/// Changes below the table of nodes; `lars changes` lists more.
+const CHANGES_SHOWN_MAX: usize = 10;
 
 #[derive(Args, Debug)]
 #[command(
@@ -40,10 +44,18 @@ impl Explain {
             .map_err(|error| unexplained(module, error))?;
         // Weights and zones are the route's; a node that left it in between has none.
         let route = client.route(module).map_err(|error| unexplained(module, error))?;
+        let changes = client.changes(Some(module))?.changes;
         if self.json {
-            print_json(&as_json(module, &explanation, &route))
+            let mut object = as_json(module, &explanation, &route);
+            object["changes"] = changes.iter().map(super::changes::as_json).collect();
+            print_json(&object)
         } else {
-            print(&as_text(module, &explanation, &route))
+            let mut text = as_text(module, &explanation, &route);
+            if !changes.is_empty() {
+                text.push_str("\nlast changes, the newest first\n");
+                text.push_str(&last_changes(&changes));
+            }
+            print(&text)
         }
     }
 }
@@ -77,7 +89,8 @@ fn as_json(module: ModuleId, explanation: &Explanation, route: &RouteView) -> Va
         let routed = route.nodes.iter().find(|node| node.addr == line.node);
         json!({
             "node": line.node.to_string(), "state": state_name(line.view), "since_ms": line.since_ms,
-            "why": line.reason, "weight": routed.map(|node| node.weight),
+            "why": line.reason, "cost_us": line.cost_us, "in_flight": line.in_flight,
+            "next_probe_ms": line.next_probe_ms, "weight": routed.map(|node| node.weight),
             "zone": routed.map(|node| node.zone.as_ref()),
         })
     };
@@ -94,6 +107,14 @@ fn as_text(module: ModuleId, explanation: &Explanation, route: &RouteView) -> St
             line.node.to_string(),
             state_name(line.view).to_owned(),
             duration(line.since_ms),
+            // A policy that does not look at costs has them all at 1.
+            if line.cost_us > 1 {
+                format!("{:.1}", f64::from(line.cost_us) / 1_000.0)
+            } else {
+                "-".to_owned()
+            },
+            line.in_flight.to_string(),
+            line.next_probe_ms.map_or("-".to_owned(), duration),
             routed.map_or("-".to_owned(), |node| node.weight.to_string()),
             routed.map_or("-".to_owned(), |node| node.zone.to_string()),
             line.reason.clone(),
@@ -105,7 +126,17 @@ fn as_text(module: ModuleId, explanation: &Explanation, route: &RouteView) -> St
         explanation.policy, explanation.version
     );
     text.push_str(&table(
-        &["node", "state", "since", "weight", "zone", "why"],
+        &[
+            "node",
+            "state",
+            "since",
+            "cost ms",
+            "in flight",
+            "next probe",
+            "weight",
+            "zone",
+            "why",
+        ],
         &rows,
     ));
     let left_out = explanation.total as usize - explanation.nodes.len().min(explanation.total as usize);
@@ -118,6 +149,20 @@ fn as_text(module: ModuleId, explanation: &Explanation, route: &RouteView) -> St
         ]);
     }
     text
+}
+
+fn last_changes(changes: &[StateChange]) -> String {
+    let row = |change: &StateChange| {
+        let states = format!("{} to {}", state_name(change.from), state_name(change.to));
+        vec![
+            duration(change.age_ms),
+            change.node.to_string(),
+            states,
+            change.reason.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = changes.iter().take(CHANGES_SHOWN_MAX).map(row).collect();
+    table(&["ago", "node", "change", "why"], &rows)
 }
 
 /// In the two largest units that it has, for people.

@@ -7,6 +7,7 @@ mod lars;
 mod mysql;
 mod names;
 mod old_programs;
+mod record;
 mod reload;
 mod secrets;
 mod services;

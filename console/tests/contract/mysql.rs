@@ -51,12 +51,12 @@ fn empty_database_is_refused_migrated_and_served() {
         "a plan makes nothing"
     );
     assert!(good(&["migrate", "--mysql", &url]).contains("schema 0 to 1"));
-    assert_eq!(good(&["migrate", "--mysql", &url]), "schema 1: nothing to do\n");
+    assert_eq!(good(&["migrate", "--mysql", &url]), "schema 2: nothing to do\n");
     let up = up(&url, folder.path());
     good(&["route", "add", "1", "1", "10.0.0.1:7777", "--data", data]);
     assert_eq!(good(&["pick", "1", "1", "--data", data]), "10.0.0.1:7777\n");
     assert!(!folder.path().join("lars.sqlite").exists());
-    assert!(good(&["status", "--data", data]).contains("schema 1"));
+    assert!(good(&["status", "--data", data]).contains("schema 2"));
     up.terminate();
 }
 

@@ -1,7 +1,7 @@
 //! A report of one test's own, with its store, and what stands in it.
 
 use lars_report::{Report, ReportConfig};
-use lars_store::{AnyStore, CallStatus, CallStore, HistoryRow, StoreConfig};
+use lars_store::{AnyStore, CallStatus, CallStore, ChangeRecord, ChangeStore, HistoryRow, StoreConfig};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -58,6 +58,11 @@ impl Place {
 
     pub(crate) fn call_status(&self) -> Vec<CallStatus> {
         self.read(async |store| store.call_status(None).await.expect("status"))
+    }
+
+    /// Changes of nodes, the newest first.
+    pub(crate) fn changes(&self) -> Vec<ChangeRecord> {
+        self.read(async |store| store.changes(None, 100).await.expect("changes"))
     }
 
     /// Calls that succeeded, of all history.

@@ -9,39 +9,41 @@ use lars_wire::names::NameOf;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 
-/// One statement for each right that is used, by whether `lars migrate` made its table. They are prepared and never
+/// One statement for each right that is used, by the version of the schema that has its table. They are prepared and never
 /// run: the database judges the rights when it prepares.
-const USED: [(bool, &str); 17] = [
+const USED: [(u64, &str); 19] = [
     (
-        false,
+        0,
         "INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (?, ?, ?, ?)",
     ),
-    (false, "UPDATE RouteData SET serverport = ? WHERE id = ?"),
-    (false, "DELETE FROM RouteData WHERE id = ?"),
-    (false, "SELECT MAX(id) FROM RouteData"),
-    (false, "INSERT INTO RouteVersion (id, version) VALUES (?, ?)"),
-    (false, "UPDATE RouteVersion SET version = ? WHERE id = ?"),
-    (false, "SELECT version FROM RouteVersion"),
+    (0, "UPDATE RouteData SET serverport = ? WHERE id = ?"),
+    (0, "DELETE FROM RouteData WHERE id = ?"),
+    (0, "SELECT MAX(id) FROM RouteData"),
+    (0, "INSERT INTO RouteVersion (id, version) VALUES (?, ?)"),
+    (0, "UPDATE RouteVersion SET version = ? WHERE id = ?"),
+    (0, "SELECT version FROM RouteVersion"),
     (
-        false,
+        0,
         "INSERT INTO RouteChange (modid, cmdid, version) VALUES (?, ?, ?)",
     ),
-    (false, "DELETE FROM RouteChange WHERE id = ?"),
-    (false, "SELECT id FROM RouteChange"),
-    (false, "UPDATE ServerCallStatus SET ts = ? WHERE ts = ?"),
+    (0, "DELETE FROM RouteChange WHERE id = ?"),
+    (0, "SELECT id FROM RouteChange"),
+    (0, "UPDATE ServerCallStatus SET ts = ? WHERE ts = ?"),
     (
-        false,
+        0,
         "INSERT INTO ServerCallStatus (modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ),
     (
-        true,
+        1,
         "INSERT INTO lars_ack (incarnation, seq, stored_ts) VALUES (?, ?, ?)",
     ),
-    (true, "UPDATE lars_ack SET seq = ? WHERE incarnation = ?"),
-    (true, "DELETE FROM lars_ack WHERE incarnation = ?"),
-    (true, "UPDATE lars_history SET ok = ? WHERE minute = ?"),
-    (true, "DELETE FROM lars_history WHERE minute = ?"),
+    (1, "UPDATE lars_ack SET seq = ? WHERE incarnation = ?"),
+    (1, "DELETE FROM lars_ack WHERE incarnation = ?"),
+    (1, "UPDATE lars_history SET ok = ? WHERE minute = ?"),
+    (1, "DELETE FROM lars_history WHERE minute = ?"),
+    (2, "INSERT INTO lars_change (incarnation, number) VALUES (?, ?)"),
+    (2, "DELETE FROM lars_change WHERE number = ?"),
 ];
 
 /// What was found.
@@ -142,8 +144,8 @@ impl Layout {
             }
             return Err(CallError::Unfit(faults));
         }
-        for (is_ours, statement) in USED {
-            if schema > 0 || !is_ours {
+        for (since, statement) in USED {
+            if schema >= since {
                 check_right(conn, statement).await?;
             }
         }
@@ -188,6 +190,11 @@ impl Layout {
         self.schema >= 1
     }
 
+    /// Whether there is a table for changes of nodes' states.
+    pub(super) fn has_changes(self) -> bool {
+        self.schema >= 2
+    }
+
     /// Whether there is a table of these names.
     pub(super) fn has_names(self, of: NameOf) -> bool {
         self.names[usize::from(u8::from(of))]
@@ -197,6 +204,7 @@ impl Layout {
     pub(super) fn describe(self) -> String {
         match self.schema {
             0 => "not migrated: no weights, zones, draining, IPv6, history or exact counts; `lars migrate` adds them".into(),
+            1 => "schema 1: changes of nodes are not kept; `lars migrate` adds their table".into(),
             version => format!("schema {version}"),
         }
     }

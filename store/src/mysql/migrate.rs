@@ -9,7 +9,10 @@ use mysql_async::prelude::Queryable;
 /// The tables of the C++ system, made where they are missing.
 pub(super) const BASE: &str = include_str!("../../schema/mysql-base.sql");
 /// The steps of what Lars adds, in order: the first makes version 1. A step that was ever released is never edited.
-pub(super) const STEPS: &[&str] = &[include_str!("../../schema/mysql-1.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("../../schema/mysql-1.sql"),
+    include_str!("../../schema/mysql-2.sql"),
+];
 
 /// What a migration did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! the end of this file.
 
 mod calls;
+mod changes;
 mod edits;
 mod mysql;
 mod mysql_names;
@@ -80,6 +81,9 @@ macro_rules! all_sentences {
                 sums_beyond_the_database_stay_at_their_end,
                 prune_takes_what_is_old_and_nothing_else,
                 prune_goes_on_where_it_stopped;
+            changes:
+                change_is_stored_once_however_often_it_is_sent,
+                old_changes_are_pruned_and_nothing_else;
             names:
                 name_is_given_changed_and_taken_away,
                 names_of_modids_and_of_cmdids_are_apart,

@@ -195,7 +195,7 @@ fn half_done_migration_goes_on_where_it_ended() {
                     .await
                     .expect("it opens")
                     .describe()
-                    .contains("schema 1")
+                    .contains("schema 2")
             );
         }
     });

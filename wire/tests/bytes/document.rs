@@ -51,6 +51,9 @@ fn every_bound_stands_in_the_table_with_its_value() {
         ("NAME_BYTES_MAX", bounds::NAME_BYTES_MAX),
         ("NAMES_MAX", bounds::NAMES_MAX),
         ("HELD_MAX", bounds::HELD_MAX),
+        ("CHANGES_MAX", bounds::CHANGES_MAX),
+        ("CHANGE_REASON_BYTES_MAX", bounds::CHANGE_REASON_BYTES_MAX),
+        ("SEEN_MAX", bounds::SEEN_MAX),
         ("TEXT_BYTES_MAX", bounds::TEXT_BYTES_MAX),
     ];
     let listed: Vec<(&str, usize)> = table_rows()

@@ -6,7 +6,7 @@ use crate::table::rows;
 use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES};
 use lars_wire::session::Session;
 use lars_wire::{CodecError, FrameError, Kind, Message, PREFACE, codec, frame};
-use lars_wire::{admin, caller, directory, held, names, record, ring};
+use lars_wire::{admin, caller, directory, event, held, names, record, recording, ring};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -42,6 +42,10 @@ pub(crate) fn decode(kind: Kind, body: &[u8]) -> Result<(), CodecError> {
         Kind::Ping => of::<caller::Ping>(body),
         Kind::Pong => of::<caller::Pong>(body),
         Kind::Refusal => of::<admin::Refusal>(body),
+        Kind::ListChanges => of::<event::ListChanges>(body),
+        Kind::ChangeRows => of::<event::ChangeRows>(body),
+        Kind::Record => of::<recording::Record>(body),
+        Kind::Seen => of::<recording::Seen>(body),
         Kind::Subscribe => of::<directory::Subscribe>(body),
         Kind::Unsubscribe => of::<directory::Unsubscribe>(body),
         Kind::RouteDelta => of::<directory::RouteDelta>(body),
@@ -51,6 +55,8 @@ pub(crate) fn decode(kind: Kind, body: &[u8]) -> Result<(), CodecError> {
         Kind::StoreVersion => of::<directory::StoreVersion>(body),
         Kind::TallyBatch => of::<record::TallyBatch>(body),
         Kind::TallyAck => of::<record::TallyAck>(body),
+        Kind::ChangeBatch => of::<event::ChangeBatch>(body),
+        Kind::ChangeAck => of::<event::ChangeAck>(body),
         Kind::ListRoutes => of::<admin::ListRoutes>(body),
         Kind::RouteRows => of::<admin::RouteRows>(body),
         Kind::EditRoutes => of::<admin::EditRoutes>(body),

@@ -11,9 +11,11 @@ use lars_wire::directory::{
     self, Digest, KnownModule, PageNode, RouteDelta, RouteHead, RoutePage, Subscribe, Unsubscribe,
     route_nodes,
 };
+use lars_wire::event::{ChangeBatch, ChangeRows, StateChange};
 use lars_wire::held::{HeldRow, HeldRows};
 use lars_wire::names::{NameRow, NameRows};
 use lars_wire::record::{Tally, TallyBatch};
+use lars_wire::recording::{Seen, SeenCall};
 use lars_wire::{CodecError, Message, ModuleId, NodeAddr, NodeState, Route, RouteNode, codec};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -179,6 +181,46 @@ fn held_rows_and_pages_of_the_longest_names() {
         assert!(page.more && body_bytes(&page) <= bounds::BODY_BYTES_MAX);
         assert!(page.rows.len() == NAMES_MAX || body_bytes(&page) + 4 + 8 + bytes > bounds::BODY_BYTES_MAX);
     }
+}
+
+#[test]
+fn changes_with_the_longest_reasons_and_a_full_frame_of_a_recording() {
+    let change = StateChange {
+        number: u64::MAX,
+        module: MODULE,
+        node: NodeAddr::from_octets([0xff; 16], u16::MAX),
+        age_ms: u64::MAX,
+        from: NodeView::Idle,
+        to: NodeView::Overloaded,
+        reason: "x".repeat(bounds::CHANGE_REASON_BYTES_MAX),
+    };
+    let changes = vec![change; bounds::CHANGES_MAX];
+    let rows = ChangeRows {
+        total: 1,
+        lost: 1,
+        changes: changes.clone(),
+    };
+    assert_eq!(body_bytes(&rows), bounds::CHANGE_ROWS_BYTES_MAX);
+    let batch = ChangeBatch {
+        incarnation: [1; 16],
+        caller: 1,
+        changes,
+    };
+    assert_eq!(body_bytes(&batch), bounds::CHANGE_BATCH_BYTES_MAX);
+    let call = SeenCall {
+        t_us: 1,
+        module: MODULE,
+        node: NodeAddr::from_octets([0xff; 16], u16::MAX),
+        outcome: Outcome::Ok,
+        latency_us: 1,
+        calls: 1,
+    };
+    let seen = Seen {
+        lost: 1,
+        done: true,
+        calls: vec![call; bounds::SEEN_MAX],
+    };
+    assert_eq!(body_bytes(&seen), bounds::SEEN_BYTES_MAX);
 }
 
 #[test]

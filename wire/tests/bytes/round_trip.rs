@@ -6,18 +6,21 @@ use crate::strategies::{
 };
 use lars_wire::admin::{EditRoutes, Edited, GetStatus, ListRoutes, Refusal, RouteRows, StatusText};
 use lars_wire::bounds::{
-    CALLER_NAME_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES, NAME_BYTES_MAX, TEXT_BYTES_MAX,
+    CALLER_NAME_BYTES_MAX, CHANGE_REASON_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES, NAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
 };
 use lars_wire::caller::{
-    Explain, Explanation, GetRoute, Hello, Node, Pick, Ping, Pong, Register, Registered, ReportBatch, Status,
-    Welcome,
+    Explain, Explanation, GetRoute, Hello, Node, NodeView, Outcome, Pick, Ping, Pong, Register, Registered,
+    ReportBatch, Status, Welcome,
 };
 use lars_wire::directory::{
     Digest, DigestDone, PushAck, RouteDelta, RoutePage, StoreVersion, Subscribe, Unsubscribe,
 };
+use lars_wire::event::{ChangeAck, ChangeBatch, ChangeRows, ListChanges, StateChange};
 use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
 use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
 use lars_wire::record::{TallyAck, TallyBatch};
+use lars_wire::recording::{Record, Seen, SeenCall};
 use lars_wire::ring::{RingHalfFull, RingOffer, RingTaken};
 use lars_wire::{CodecError, Message, NodeAddr, codec, frame};
 use proptest::collection::vec;
@@ -320,4 +323,70 @@ fn what_is_held() {
     );
     survives(any::<u16>().prop_map(|version| AcceptHeld { version }));
     survives(any::<[u64; 2]>().prop_map(|[released, changed]| HeldAccepted { released, changed }));
+}
+
+#[test]
+fn changes_and_their_listing() {
+    let change = || {
+        let numbers = (any::<u64>(), any::<u64>());
+        let views = (one_of(NodeView::ALL), one_of(NodeView::ALL));
+        (numbers, module(), node(), views, text(CHANGE_REASON_BYTES_MAX)).prop_map(
+            |((number, age_ms), module, node, (from, to), reason)| StateChange {
+                number,
+                module,
+                node,
+                age_ms,
+                from,
+                to,
+                reason,
+            },
+        )
+    };
+    survives((any::<[u8; 16]>(), any::<u32>(), vec(change(), 0..20)).prop_map(
+        |(incarnation, caller, changes)| ChangeBatch {
+            incarnation,
+            caller,
+            changes,
+        },
+    ));
+    survives(
+        (any::<[u8; 16]>(), any::<u64>()).prop_map(|(incarnation, number)| ChangeAck { incarnation, number }),
+    );
+    survives(option::of(module()).prop_map(|module| ListChanges { module }));
+    survives(
+        (any::<u64>(), any::<u64>(), vec(change(), 0..20)).prop_map(|(total, lost, changes)| ChangeRows {
+            total,
+            lost,
+            changes,
+        }),
+    );
+}
+
+#[test]
+fn recordings() {
+    survives(
+        (option::of(module()), any::<u32>()).prop_map(|(module, duration_ms)| Record { module, duration_ms }),
+    );
+    let call = (
+        any::<u64>(),
+        module(),
+        node(),
+        one_of(Outcome::ALL),
+        any::<[u32; 2]>(),
+    )
+        .prop_map(|(t_us, module, node, outcome, [latency_us, calls])| SeenCall {
+            t_us,
+            module,
+            node,
+            outcome,
+            latency_us,
+            calls,
+        });
+    survives(
+        (any::<u64>(), any::<bool>(), vec(call, 0..100)).prop_map(|(lost, done, calls)| Seen {
+            lost,
+            done,
+            calls,
+        }),
+    );
 }

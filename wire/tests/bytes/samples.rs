@@ -12,9 +12,11 @@ use lars_wire::directory::{
     Digest, DigestDone, KnownModule, PageNode, PushAck, RouteDelta, RoutePage, StoreVersion, Subscribe,
     Unsubscribe, route_nodes,
 };
+use lars_wire::event::{ChangeAck, ChangeBatch, ChangeRows, ListChanges, StateChange};
 use lars_wire::held::{AcceptHeld, HeldAccepted, HeldRow, HeldRows, ListHeld};
 use lars_wire::names::{ListNames, NameOf, NameRow, NameRows, NameSet, SetName};
 use lars_wire::record::{Tally, TallyAck, TallyBatch, Window};
+use lars_wire::recording::{Record, Seen, SeenCall};
 use lars_wire::ring::{RingHalfFull, RingOffer, RingTaken};
 use lars_wire::{Message, ModuleId, NodeAddr, NodeState, Route};
 use std::fmt::Debug;
@@ -46,6 +48,8 @@ pub(crate) fn each(to: &mut impl Visit) {
     each_of_names(to);
     each_of_held(to);
     each_of_the_rings(to);
+    each_of_changes(to);
+    each_of_recordings(to);
 }
 
 fn greetings(to: &mut impl Visit) {
@@ -411,4 +415,58 @@ fn each_of_the_rings(to: &mut impl Visit) {
     let taken = RingTaken { ring: 3, taken: true };
     to.visit("ring_taken", 19, &taken);
     to.visit("ring_half_full", 20, &RingHalfFull { ring: 3 });
+}
+
+fn each_of_changes(to: &mut impl Visit) {
+    let change = StateChange {
+        number: 9,
+        module: MODULE,
+        node: v4(),
+        age_ms: 20,
+        from: NodeView::Idle,
+        to: NodeView::Overloaded,
+        reason: "5 failures in a row".to_owned(),
+    };
+    let batch = ChangeBatch {
+        incarnation: INCARNATION,
+        caller: 0x0a00_0009,
+        changes: vec![change.clone()],
+    };
+    to.visit("change_batch", 3, &batch);
+    let ack = ChangeAck {
+        incarnation: INCARNATION,
+        number: 9,
+    };
+    to.visit("change_ack", 3, &ack);
+    to.visit("list_changes", 24, &ListChanges { module: None });
+    let of_one = ListChanges { module: Some(MODULE) };
+    to.visit("list_changes_of_one", 25, &of_one);
+    let rows = ChangeRows {
+        total: 9,
+        lost: 1,
+        changes: vec![change],
+    };
+    to.visit("change_rows", 24, &rows);
+}
+
+fn each_of_recordings(to: &mut impl Visit) {
+    let record = Record {
+        module: Some(MODULE),
+        duration_ms: 10_000,
+    };
+    to.visit("record", 26, &record);
+    let call = SeenCall {
+        t_us: 1_500,
+        module: MODULE,
+        node: v6(),
+        outcome: Outcome::TimedOut,
+        latency_us: 1_000_000,
+        calls: 1,
+    };
+    let seen = Seen {
+        lost: 2,
+        done: true,
+        calls: vec![call],
+    };
+    to.visit("seen", 26, &seen);
 }

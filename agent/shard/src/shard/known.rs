@@ -3,12 +3,14 @@
 use super::node::Node;
 use super::policies::{Policies, PolicyPlace};
 use super::slots::Slots;
+use super::zone::{Seen, ZonePreference};
+use crate::changes::{CHANGES_KEPT_MAX, NodeChange};
 use crate::guard::Guard;
 use crate::policy::{GroupMind, InFlight, Policy};
 use lars_board::{EntryNode, Hot};
 use lars_wire::bounds::BODY_BYTES_MAX;
 use lars_wire::caller::{NodeExplained, NodeView};
-use lars_wire::{NodeAddr, Route};
+use lars_wire::{ModuleId, NodeAddr, Route};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -104,23 +106,46 @@ impl Known {
             .or_else(|| self.nodes.binary_search_by_key(&addr, |node| node.addr).ok())
     }
 
-    /// The nodes in the board's order: idle, overloaded and probing, draining; by address within each.
-    pub(super) fn fill_entry(&mut self, entry: &mut Vec<EntryNode>) {
+    /// The nodes in the board's order: those in use; overloaded and probing ones; idle ones that are kept in reserve, since
+    /// nodes of the own zone suffice; draining ones. By address within each.
+    pub(super) fn fill_entry(&mut self, zone: &ZonePreference, entry: &mut Vec<EntryNode>) {
         self.publish_due = false;
         self.order.clear();
         entry.clear();
-        let rank = |view| match view {
+        // The nodes stand as in the route.
+        let zones = self.route.nodes().iter().map(|node| &*node.zone);
+        let seen = self.nodes.iter().zip(zones).map(|(node, of)| Seen {
+            is_near: zone.is_near(of),
+            ..node.seen()
+        });
+        let near_suffice = zone.suffices(seen.clone());
+        let rank = |node: Seen, view| match view {
+            NodeView::Idle if near_suffice && !node.is_near => 2,
             NodeView::Idle => 0,
             NodeView::Overloaded | NodeView::Probing => 1,
-            NodeView::Draining => 2,
+            NodeView::Draining => 3,
         };
-        for wanted in 0..=2 {
-            for (place, node) in self.nodes.iter().enumerate() {
-                if rank(node.view()) == wanted {
+        for wanted in 0..=3 {
+            for (place, (node, seen)) in self.nodes.iter().zip(seen.clone()).enumerate() {
+                if rank(seen, node.view()) == wanted {
                     // NODES_MAX is 16,384: a place fits.
                     self.order.push(place as u16);
                     entry.push(node.entry());
                 }
+            }
+        }
+    }
+
+    /// Notes which nodes stand otherwise than when this was last called; appended to `changes`, of which there are at
+    /// most [`CHANGES_KEPT_MAX`]: nobody keeps more.
+    pub(super) fn note_changes(&mut self, module: ModuleId, policy: &Policy, changes: &mut Vec<NodeChange>) {
+        let noted = self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.take_change(module, policy));
+        for change in noted {
+            if changes.len() < CHANGES_KEPT_MAX {
+                changes.push(change);
             }
         }
     }

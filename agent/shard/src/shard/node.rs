@@ -1,11 +1,13 @@
 //! One node of a known module: what the route says of it, and what its calls said.
 
 use super::ledger::{AccountHint, NO_ACCOUNT};
+use super::zone::Seen;
+use crate::changes::NodeChange;
 use crate::policy::adaptive::{Judged, Mind};
 use crate::policy::{InFlight, NodeMind, Policy};
 use lars_board::{EntryNode, NodeSlot};
 use lars_wire::caller::{NodeExplained, NodeView};
-use lars_wire::{NodeAddr, NodeState, RouteNode};
+use lars_wire::{ModuleId, NodeAddr, NodeState, RouteNode};
 use std::time::Instant;
 
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub(super) struct Node {
     /// Since when the operator wants no new picks; none while it serves.
     draining_since: Option<Instant>,
     pub(super) mind: NodeMind,
+    /// How it stood when that was last noted.
+    noted: NodeView,
     /// Where its account stood last.
     pub(super) account: AccountHint,
     /// The instant of its live entry among the timers.
@@ -38,10 +42,12 @@ impl Node {
             weight: route_node.weight,
             draining_since: None,
             mind: policy.new_mind(now, warms),
+            noted: NodeView::Idle,
             account: NO_ACCOUNT,
             armed: None,
         };
         node.update(now, route_node);
+        node.noted = node.standing();
         node
     }
 
@@ -62,6 +68,16 @@ impl Node {
         }
     }
 
+    /// As the preference of zones looks at it, wherever it is.
+    pub(super) fn seen(&self) -> Seen {
+        Seen {
+            is_near: false,
+            weight: self.weight,
+            serves: self.draining_since.is_none(),
+            idle: self.view() == NodeView::Idle,
+        }
+    }
+
     pub(super) fn entry(&self) -> EntryNode {
         EntryNode {
             slot: self.slot,
@@ -70,19 +86,46 @@ impl Node {
         }
     }
 
-    pub(super) fn explain(&self, now: Instant, policy: &Policy, in_flight: InFlight<'_>) -> NodeExplained {
-        let next_probe = self.mind.next_probe();
-        let (since, reason) = match self.draining_since {
-            Some(since) => (since, "draining by the operator's wish".to_owned()),
-            None => (self.mind.since(), self.mind.reason(policy)),
-        };
-        let view = match self.draining_since {
+    /// How it stands, for people; readers are told [`Self::view`], which a module in a panic makes better.
+    fn standing(&self) -> NodeView {
+        match self.draining_since {
             Some(_) => NodeView::Draining,
             None => self.mind.standing(),
+        }
+    }
+
+    /// The change of its state since it was last noted. A probe under way is none.
+    pub(super) fn take_change(&mut self, module: ModuleId, policy: &Policy) -> Option<NodeChange> {
+        let to = match self.standing() {
+            NodeView::Probing => NodeView::Overloaded,
+            other => other,
         };
+        let from = std::mem::replace(&mut self.noted, to);
+        let (at, reason) = (from != to).then(|| self.why(policy))?;
+        Some(NodeChange {
+            at,
+            module,
+            node: self.addr,
+            from,
+            to,
+            reason,
+        })
+    }
+
+    /// Since when it stands as it does, and why.
+    fn why(&self, policy: &Policy) -> (Instant, String) {
+        match self.draining_since {
+            Some(since) => (since, "draining by the operator's wish".to_owned()),
+            None => (self.mind.since(), self.mind.reason(policy)),
+        }
+    }
+
+    pub(super) fn explain(&self, now: Instant, policy: &Policy, in_flight: InFlight<'_>) -> NodeExplained {
+        let next_probe = self.mind.next_probe();
+        let (since, reason) = self.why(policy);
         NodeExplained {
             node: self.addr,
-            view,
+            view: self.standing(),
             since_ms: now.saturating_duration_since(since).as_millis() as u64,
             reason,
             cost_us: self.mind.hot().cost_us as u32,

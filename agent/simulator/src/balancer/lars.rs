@@ -5,7 +5,7 @@ use super::{Ended, Pick, Shift, Standing};
 use crate::run::SimulateError;
 use fastrand::Rng;
 use lars_board::{Board, BoardConfig, BoardReader, BoardWriter, Entry, EntryNode, Hot, Picked};
-use lars_shard::{Command, PolicyConfig, RouteNews, Shard, ShardConfig};
+use lars_shard::{Command, PolicyConfig, RouteNews, Shard, ShardConfig, ZonePreference};
 use lars_wire::caller::{NodeView, Report, Status};
 use lars_wire::{ModuleId, NodeAddr, NodeState, Route, RouteNode};
 use std::collections::HashMap;
@@ -72,6 +72,13 @@ impl Lars {
             hot: Vec::new(),
             ejected: vec![false; nodes],
         })
+    }
+
+    pub(super) fn prefer_zone(&mut self, zone: &str) {
+        self.shard.prefer_zone(ZonePreference {
+            zone: zone.into(),
+            ..ZonePreference::default()
+        });
     }
 
     pub(super) fn learn(&mut self, now: u64, route: &[Standing]) {

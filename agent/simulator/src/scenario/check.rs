@@ -68,6 +68,10 @@ pub(super) fn scenario(text: &str) -> Judged<Scenario> {
         warmup,
         agents: judge.count("agents", file.agents.as_ref(), 1, AGENTS_MAX)?,
         readers: judge.count("readers", file.readers.as_ref(), 4, READERS_MAX)?,
+        agent_zones: file
+            .agent_zones
+            .as_ref()
+            .map_or_else(Vec::new, |zones| zones.get_ref().clone()),
         publish: judge.millis("publish_ms", file.publish_ms.as_ref(), 10.0, 0.1..=60_000.0)?,
         rate_per_s: judge.within("rate_per_s", &file.rate_per_s, 0.001..=1e6)?,
         timeout: judge.millis("timeout_ms", Some(&file.timeout_ms), 0.0, 0.001..=600_000.0)?,

@@ -12,6 +12,7 @@ pub(super) struct File {
     pub(super) warmup_s: Spanned<f64>,
     pub(super) agents: Option<Spanned<u32>>,
     pub(super) readers: Option<Spanned<u32>>,
+    pub(super) agent_zones: Option<Spanned<Vec<String>>>,
     pub(super) publish_ms: Option<Spanned<f64>>,
     pub(super) rate_per_s: Spanned<f64>,
     pub(super) timeout_ms: Spanned<f64>,
