@@ -44,10 +44,12 @@ pub(super) enum Standing {
     In,
     /// It takes probes alone.
     Out {
-        /// When the last probe began, else when it was ejected.
+        /// When the last probe began, else when it was ejected or ceased to answer.
         waits_from: Instant,
-        /// When the next probe is due; none where that was not decided yet.
+        /// Before when it is not probed; none where that was not decided yet.
         probe_at: Option<Instant>,
+        /// Calls that it would have had since.
+        missed: f64,
         probe: Option<Granted>,
         /// Nobody takes granted probes: readers are let through to it now and then instead.
         ajar: bool,
@@ -202,6 +204,7 @@ impl Mind {
         let Standing::Out {
             waits_from,
             probe_at,
+            missed,
             probe,
             ajar,
         } = &mut self.standing
@@ -220,7 +223,7 @@ impl Mind {
             (self.answers, self.succeeded) = (true, Some(now));
         } else {
             *waits_from = probe.map_or(now, |granted| granted.at);
-            (*probe_at, *probe, *ajar) = (None, None, false);
+            (*probe_at, *missed, *probe, *ajar) = (None, 0.0, None, false);
             self.tries = self.tries.saturating_add(1);
         }
         true
@@ -260,9 +263,14 @@ impl Mind {
         } else if matches!(self.cause, Cause::Probe) {
             self.relapses = self.relapses.saturating_add(1);
         }
+        // One that is silent, or only times out, has been away since it last answered.
+        let away_from = self.succeeded.unwrap_or(self.since).max(self.since);
+        let is_away =
+            matches!(cause, Cause::Silence { .. }) || (self.run > 0 && self.run == self.run_timed_out);
         self.standing = Standing::Out {
-            waits_from: now,
+            waits_from: if is_away { away_from } else { now },
             probe_at: None,
+            missed: 0.0,
             probe: None,
             ajar: false,
         };
@@ -348,7 +356,7 @@ impl Mind {
         self.since
     }
 
-    /// When the next probe is due; none while it is used, or one is under way.
+    /// Before when it is not probed; none while it is used, or a probe is under way.
     pub(crate) fn next_probe(&self) -> Option<Instant> {
         match self.standing {
             Standing::Out {
