@@ -65,6 +65,8 @@ pub struct EntryNode {
     pub weight: u16,
     /// Idle nodes take picks, overloaded and probing ones probes, draining ones nothing.
     pub view: NodeView,
+    /// Whether it is idle and yet takes no picks, but for retries that find no other: those of the zone suffice.
+    pub in_reserve: bool,
     /// The number under which its calls are counted.
     pub slot: NodeSlot,
     /// What it costs, to begin with.
@@ -78,6 +80,7 @@ impl EntryNode {
             addr,
             weight,
             view,
+            in_reserve: false,
             slot: NodeSlot::NONE,
             hot: Hot::UNKNOWN,
         }

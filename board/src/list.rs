@@ -69,7 +69,9 @@ fn node_words(wide: bool) -> usize {
 
 /// How many nodes stand first and take picks.
 pub(crate) fn idle_count(nodes: &[EntryNode]) -> usize {
-    let idle = nodes.iter().take_while(|node| node.view == NodeView::Idle);
+    let idle = nodes
+        .iter()
+        .take_while(|node| node.view == NodeView::Idle && !node.in_reserve);
     idle.count()
 }
 
@@ -81,7 +83,7 @@ pub(crate) fn write(words: &Words, offset: usize, entry: &Entry<'_>, kept: Bookk
     let is_probed = |node: &&EntryNode| matches!(node.view, NodeView::Overloaded | NodeView::Probing);
     let overloaded = nodes[idle..].iter().take_while(is_probed).count();
     let rest = &nodes[idle + overloaded..];
-    let reserve = idle_count(rest);
+    let reserve = rest.iter().take_while(|node| node.view == NodeView::Idle).count();
     debug_assert!(
         rest[reserve..].iter().all(|node| node.view == NodeView::Draining),
         "idle nodes first, then overloaded and probing ones, then the reserve, then draining ones"
@@ -274,6 +276,8 @@ impl<'a> List<'a> {
             addr,
             weight: weight_of(low),
             view,
+            in_reserve: view == NodeView::Idle
+                && place >= usize::from(self.idle) + usize::from(self.overloaded),
             slot,
             hot,
         })

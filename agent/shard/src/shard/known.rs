@@ -20,6 +20,9 @@ const EXPLANATION_HEAD_BYTES: usize = 128;
 /// flight.
 const EXPLAINED_NODE_BYTES: usize = 18 + 1 + 8 + 8 + 4 + 4;
 
+/// The rank on the board of nodes that are kept in reserve.
+const RESERVE: u8 = 2;
+
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) policy: PolicyPlace,
@@ -120,7 +123,7 @@ impl Known {
         });
         let near_suffice = zone.suffices(seen.clone());
         let rank = |node: Seen, view| match view {
-            NodeView::Idle if near_suffice && !node.is_near => 2,
+            NodeView::Idle if near_suffice && !node.is_near => RESERVE,
             NodeView::Idle => 0,
             NodeView::Overloaded | NodeView::Probing => 1,
             NodeView::Draining => 3,
@@ -130,7 +133,10 @@ impl Known {
                 if rank(seen, node.view()) == wanted {
                     // NODES_MAX is 16,384: a place fits.
                     self.order.push(place as u16);
-                    entry.push(node.entry());
+                    entry.push(EntryNode {
+                        in_reserve: wanted == RESERVE,
+                        ..node.entry()
+                    });
                 }
             }
         }

@@ -46,6 +46,14 @@ fn board(shard: &mut Shard) -> Vec<(NodeAddr, NodeView)> {
     nodes.iter().map(|node| (node.addr, node.view)).collect()
 }
 
+/// Idle nodes that are kept in reserve.
+fn reserve(shard: &mut Shard) -> Vec<NodeAddr> {
+    let mut nodes: Vec<EntryNode> = Vec::new();
+    shard.entry(A, &mut nodes).expect("the module is known");
+    let kept = nodes.iter().filter(|node| node.in_reserve);
+    kept.map(|node| node.addr).collect()
+}
+
 fn fail(shard: &mut Shard, now: Instant, node: u32) {
     let report = Report {
         module: A,
@@ -69,6 +77,11 @@ fn far_nodes_stand_in_reserve_behind_what_is_probed_while_near_ones_suffice() {
         board(&mut shard),
         [(near3, Idle), (near4, Idle), (far1, Idle), (far2, Idle)]
     );
+    assert_eq!(
+        reserve(&mut shard),
+        [far1, far2],
+        "none is overloaded between them"
+    );
     fail(&mut shard, now, 4);
     assert_eq!(
         board(&mut shard),
@@ -85,6 +98,7 @@ fn far_nodes_stand_in_reserve_behind_what_is_probed_while_near_ones_suffice() {
             (near4, Overloaded)
         ]
     );
+    assert_eq!(reserve(&mut shard), []);
     // Back after their time: near ones first again.
     let later = now + Duration::from_secs(15);
     shard.due(later, &|_| 0, &mut Vec::new());
