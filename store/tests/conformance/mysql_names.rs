@@ -123,6 +123,7 @@ fn missing_right_to_names_costs_the_names_alone() {
             "lars_ack",
             "lars_history",
             "lars_call_status6",
+            "lars_change",
         ]
         .map(|table| format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.{table} TO '{user}'@'%';"))
         .concat();
