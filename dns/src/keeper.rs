@@ -1,6 +1,8 @@
 //! Keeps the catalog as the store is: loads it, looks, reads again what the tracker names, sweeps, and holds back
 //! what the guard does not believe. Speaks to a store, but knows no clock, no thread and no peer.
 
+mod glance;
+
 use crate::bad_rows::BadRows;
 use crate::catalog::Catalog;
 use crate::diff::{self, Difference};
@@ -33,6 +35,9 @@ enum Stage {
     Loading(Box<Loading>),
     /// Looks, and reads again what changed.
     Watching,
+    /// Passes over the whole table for what a look was told, in a database without an index by module; new rows have ids
+    /// above this one, if there are any.
+    Rereading(Option<u64>),
     /// Reads a slice of the sweep, after a look.
     Sweeping,
     /// Compares a page with the catalog, after a look.
@@ -191,6 +196,10 @@ impl Keeper {
             Stage::Loading(_) => self.load_page(store).await,
             Stage::Comparing => self.compare_page(store).await,
             Stage::Watching => self.watch(store).await,
+            Stage::Rereading(rows_after) => {
+                let rows_after = *rows_after;
+                self.pass_over(store, rows_after).await
+            }
             Stage::Sweeping => {
                 let before = self.changes.len();
                 let swept = self.sweep_slice(store).await;
@@ -267,10 +276,6 @@ impl Keeper {
         let observation = store.observe(self.tracker.changes_after()).await?;
         let reread = self.tracker.observed(&observation);
         self.edited = None;
-        self.reread(store, reread.modules, Reason::Told).await?;
-        if let Some(after) = reread.rows_after {
-            self.read_new_rows(store, after).await?;
-        }
         if reread.hurry {
             self.sweep.hurry();
         }
@@ -278,6 +283,27 @@ impl Keeper {
             self.compare_again = true;
         } else if reread.everything {
             self.start_comparison();
+        }
+        if store.passes_over_all() && (!reread.modules.is_empty() || reread.rows_after.is_some()) {
+            self.glance(store, &reread.modules, reread.rows_after).await?;
+            self.note_unread(reread.modules, Reason::Told);
+            self.stage = Stage::Rereading(reread.rows_after);
+            return Ok(Looked::Busy);
+        }
+        self.note_unread(reread.modules, Reason::Told);
+        self.pass_over(store, reread.rows_after).await
+    }
+
+    /// Reads what is to be read again, and new rows.
+    async fn pass_over(
+        &mut self,
+        store: &mut impl RouteStore,
+        rows_after: Option<u64>,
+    ) -> Result<Looked, StoreError> {
+        self.stage = Stage::Watching;
+        self.reread(store, BTreeSet::new(), Reason::Told).await?;
+        if let Some(after) = rows_after {
+            self.read_new_rows(store, after).await?;
         }
         // In a step of its own, so that what was found so far is pushed first.
         self.stage = if self.compared_to.is_some() {

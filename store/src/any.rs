@@ -129,6 +129,20 @@ impl RouteStore for AnyStore {
         }
     }
 
+    fn passes_over_all(&self) -> bool {
+        match self {
+            Self::Sqlite(store) => store.passes_over_all(),
+            Self::Mysql(store) => store.passes_over_all(),
+        }
+    }
+
+    async fn rows_with(&mut self, ids: &[u64]) -> Result<Vec<RouteRecord>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.rows_with(ids).await,
+            Self::Mysql(store) => store.rows_with(ids).await,
+        }
+    }
+
     async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
         match self {
             Self::Sqlite(store) => store.rows_after(after, rows_max).await,

@@ -132,6 +132,23 @@ pub trait RouteStore {
     /// All rows of these modules, from one consistent snapshot. Of rows for one node the first by id is good.
     fn rows_of(&mut self, modules: &[ModuleId]) -> impl Future<Output = Result<Rows, StoreError>>;
 
+    /// Whether reading a module means passing over the whole table, as where there is no index by module.
+    fn passes_over_all(&self) -> bool {
+        false
+    }
+
+    /// The rows with these ids, as far as there are any; bad ones are left out.
+    fn rows_with(&mut self, ids: &[u64]) -> impl Future<Output = Result<Vec<RouteRecord>, StoreError>> {
+        async {
+            let mut found = Vec::new();
+            for id in ids.iter().filter(|id| **id > 0) {
+                let rows = self.rows_after(id - 1, 1).await?;
+                found.extend(rows.good.into_iter().filter(|row| row.id == *id));
+            }
+            Ok(found)
+        }
+    }
+
     /// At most `rows_max` rows with an id above `after`, by id: the way to read everything, page by page (each page
     /// has its own snapshot). Go on behind `last_id` until it is none. A node that stands twice in its module is told
     /// only within a page: the reader keeps the row of the smaller id.

@@ -225,6 +225,33 @@ fn row_that_moved_leaves_the_module_that_nobody_named() {
 }
 
 #[test]
+fn without_an_index_known_and_new_rows_are_published_before_the_table_is_passed_over() {
+    let mut store = Memory {
+        passes_over_all: true,
+        ..Memory::default()
+    };
+    let ids: Vec<u64> = (1..=4).map(|cmdid| store.insert(cmdid, 1)).collect();
+    let mut keeper = loaded(&mut store);
+    let step = |keeper: &mut Keeper, store: &mut Memory| {
+        assert_eq!(now(keeper.look(store)).ok(), Some(Looked::Busy));
+        let changes = keeper.take_changes();
+        changes.iter().map(Change::module).collect::<Vec<_>>()
+    };
+    // A new row, an edited one, and one that has moved, which only a pass finds where it is now.
+    store.insert(1, 2);
+    store.announce(1);
+    store.rows.insert(ids[1], row(ids[1], 2, 9));
+    store.announce(2);
+    store.rows.insert(ids[2], row(ids[2], 4, 7));
+    store.announce(4);
+    assert_eq!(step(&mut keeper, &mut store), [module(1), module(2)]);
+    assert_eq!((nodes(&keeper, 1), nodes(&keeper, 4)), (2, 1));
+    assert_eq!(step(&mut keeper, &mut store), [module(4), module(3)]);
+    assert_eq!((nodes(&keeper, 3), nodes(&keeper, 4)), (0, 2));
+    assert_eq!(keeper.changes_found(), 0);
+}
+
+#[test]
 fn row_that_moved_unannounced_leaves_its_module_even_though_the_slice_agrees_later() {
     let mut store = Memory::default();
     let id = store.insert(1, 1);

@@ -22,11 +22,16 @@ const COUNTING_SHARE: u32 = 20;
 /// So many rows are counted at every look, within a millisecond or two, also where a busy machine took longer once.
 const COUNTED_ALWAYS: u64 = 10_000;
 
+/// A look that has something to tell does not count, unless counting was put off for so long.
+const COUNTING_PUT_OFF: Duration = Duration::from_secs(10);
+
 /// How many rows `RouteData` had when they were counted last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SizeSeen {
     rows: u64,
     counted: Option<(Instant, Duration)>,
+    /// The version, the largest id and the newest change row of the last look.
+    told: (u64, u64, u64),
 }
 
 impl SizeSeen {
@@ -35,9 +40,13 @@ impl SizeSeen {
         self.counted = None;
     }
 
-    fn is_fresh(self) -> bool {
-        self.counted
-            .is_some_and(|(when, took)| self.rows > COUNTED_ALWAYS && when.elapsed() < took * COUNTING_SHARE)
+    /// Whether what was counted will do, for a look that has news or none.
+    fn is_fresh(self, is_news: bool) -> bool {
+        self.counted.is_some_and(|(when, took)| {
+            let due = took * COUNTING_SHARE;
+            let due = if is_news { due.max(COUNTING_PUT_OFF) } else { due };
+            self.rows > COUNTED_ALWAYS && when.elapsed() < due
+        })
     }
 }
 
@@ -68,6 +77,37 @@ impl RouteStore for MysqlStore {
             }
             db.commit().await?;
             Ok(judge.into_rows())
+        })
+        .await
+    }
+
+    fn passes_over_all(&self) -> bool {
+        let found = self.connection.as_ref();
+        found.is_some_and(|found| !found.layout.has_node_columns())
+    }
+
+    async fn rows_with(&mut self, ids: &[u64]) -> Result<Vec<RouteRecord>, StoreError> {
+        let Some(last) = ids.last() else {
+            return Ok(Vec::new());
+        };
+        // The last id fills the statement up to a power of two, so that few different ones are prepared.
+        let fill = ids.len().next_power_of_two() - ids.len();
+        let keys: Vec<Value> = ids
+            .iter()
+            .chain(std::iter::repeat_n(last, fill))
+            .map(|id| Value::from(*id))
+            .collect();
+        self.call("reading rows", async |db| {
+            let statement = format!(
+                "SELECT {} FROM RouteData WHERE id IN ({}) ORDER BY id",
+                row_columns(db),
+                vec!["?"; keys.len()].join(", ")
+            );
+            let judge = db
+                .conn
+                .exec_fold(statement, keys.clone(), Judge::new(), take)
+                .await?;
+            Ok(judge.into_rows().good)
         })
         .await
     }
@@ -155,7 +195,15 @@ async fn look(
             },
         )
         .await?;
-    if !size.is_fresh() {
+    let number = |value: &Value| {
+        integer(Some(value))
+            .and_then(|value| u64::try_from(value).ok())
+            .unwrap_or(0)
+    };
+    let newest = changes.last().map_or(0, |row: &ChangeRow| row.id);
+    let told = (number(&version), number(&max_id), newest);
+    let is_news = std::mem::replace(&mut size.told, told) != told;
+    if !size.is_fresh(is_news) {
         let begun = Instant::now();
         size.rows = db
             .conn
@@ -165,11 +213,6 @@ async fn look(
         size.counted = Some((Instant::now(), begun.elapsed()));
     }
     db.commit().await?;
-    let number = |value: &Value| {
-        integer(Some(value))
-            .and_then(|value| u64::try_from(value).ok())
-            .unwrap_or(0)
-    };
     Ok(Observation {
         version: number(&version),
         changes,
@@ -338,11 +381,17 @@ mod tests {
             rows,
             counted: Instant::now()
                 .checked_sub(Duration::from_millis(ago_ms))
-                .map(|when| (when, Duration::from_secs(1))),
+                .map(|when| (when, Duration::from_millis(100))),
+            told: (0, 0, 0),
         };
-        assert!(!seen(COUNTED_ALWAYS, 0).is_fresh(), "however long it took");
-        assert!(seen(COUNTED_ALWAYS + 1, 10_000).is_fresh());
-        assert!(!seen(COUNTED_ALWAYS + 1, 20_000).is_fresh());
-        assert!(!SizeSeen::default().is_fresh());
+        assert!(!seen(COUNTED_ALWAYS, 0).is_fresh(true), "however long it took");
+        assert!(seen(COUNTED_ALWAYS + 1, 1_000).is_fresh(false));
+        assert!(!seen(COUNTED_ALWAYS + 1, 2_000).is_fresh(false));
+        assert!(
+            seen(COUNTED_ALWAYS + 1, 2_000).is_fresh(true),
+            "what is told goes first"
+        );
+        assert!(!seen(COUNTED_ALWAYS + 1, 10_000).is_fresh(true));
+        assert!(!SizeSeen::default().is_fresh(true));
     }
 }

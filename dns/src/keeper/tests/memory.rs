@@ -12,6 +12,8 @@ pub(super) struct Memory {
     pub(super) changes: Vec<ChangeRow>,
     pub(super) version: u64,
     pub(super) next_id: u64,
+    /// It has no index by module.
+    pub(super) passes_over_all: bool,
     /// Calls that still succeed; none for no failure.
     pub(super) calls_left: Option<u32>,
 }
@@ -74,6 +76,10 @@ impl RouteStore for Memory {
             good,
             bad: Vec::new(),
         })
+    }
+
+    fn passes_over_all(&self) -> bool {
+        self.passes_over_all
     }
 
     async fn rows_after(&mut self, after: u64, rows_max: u32) -> Result<Rows, StoreError> {
