@@ -26,13 +26,21 @@ const AGENTS: u8 = 8;
 /// One agent's link to report.
 struct Sender {
     stream: TcpStream,
-    batches: Vec<TallyBatch>,
-    sequence: u64,
+    batch: TallyBatch,
+}
+
+/// Which nodes the tallies of a batch name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nodes {
+    /// All agents call the same.
+    OfAll,
+    /// Each agent calls its own.
+    OfEach,
 }
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let services = Services::start(harness)?;
-    let mut senders = Senders::connect(&services.report, AGENTS, 1)?;
+    let mut senders = Senders::connect(&services.report, AGENTS, Nodes::OfAll)?;
     let mut rates = Vec::new();
     for _ in 0..harness.rounds(3) {
         rates.push(senders.rate(harness.slice() * 2)?);
@@ -44,15 +52,15 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
 pub(super) struct Senders(Vec<Sender>);
 
 impl Senders {
-    /// Connects; each agent sends so many batches round and round, no two of which name the same node.
-    pub(super) fn connect(report: &str, agents: u8, batches: u32) -> Result<Self, BenchError> {
-        let senders = (0..agents).map(|number| Sender::connect(report, number, batches));
+    /// Connects; each agent sends the same batch again and again.
+    pub(super) fn connect(report: &str, agents: u8, nodes: Nodes) -> Result<Self, BenchError> {
+        let senders = (0..agents).map(|number| Sender::connect(report, number, nodes));
         senders.collect::<Result<_, _>>().map(Self)
     }
 
     /// Every batch that is sent.
     pub(super) fn batches(&self) -> Vec<TallyBatch> {
-        self.0.iter().flat_map(|sender| sender.batches.clone()).collect()
+        self.0.iter().map(|sender| sender.batch.clone()).collect()
     }
 
     /// Tallies acknowledged a second.
@@ -77,7 +85,7 @@ impl Senders {
 }
 
 impl Sender {
-    fn connect(report: &str, number: u8, batches: u32) -> Result<Self, BenchError> {
+    fn connect(report: &str, number: u8, nodes: Nodes) -> Result<Self, BenchError> {
         let mut stream = TcpStream::connect(report).doing("connect to report")?;
         stream
             .set_read_timeout(Some(ANSWER_WITHIN))
@@ -109,47 +117,37 @@ impl Sender {
                 .to_le_bytes()
                 .repeat(2),
         );
-        let batch = |first: u32| TallyBatch {
+        let first = match nodes {
+            Nodes::OfAll => 0,
+            Nodes::OfEach => u32::from(number) * TALLIES_MAX as u32,
+        };
+        let batch = TallyBatch {
             incarnation,
             sequence: 0,
             caller: 0x0a01_0000 + u32::from(number),
             age_ms: 0,
             tallies: (first..first + TALLIES_MAX as u32).map(tally).collect(),
         };
-        // With a batch each all agents name the same nodes; with more, each names its own.
-        let own = if batches == 1 {
-            0
-        } else {
-            u32::from(number) * batches
-        };
-        let firsts = (own..own + batches).map(|place| place * TALLIES_MAX as u32);
-        Ok(Self {
-            stream,
-            batches: firsts.map(batch).collect(),
-            sequence: 0,
-        })
+        Ok(Self { stream, batch })
     }
 
     fn send(&mut self) -> Result<(), BenchError> {
-        self.sequence += 1;
-        let place = self.sequence as usize % self.batches.len();
-        let batch = &mut self.batches[place];
-        batch.sequence = self.sequence;
+        self.batch.sequence += 1;
         // What stands in the store already would cost it less.
-        for tally in &mut batch.tallies {
+        for tally in &mut self.batch.tallies {
             tally.window.succ += 1;
         }
-        send(&mut self.stream, batch)
+        send(&mut self.stream, &self.batch)
     }
 
     fn acknowledged(&mut self) -> Result<(), BenchError> {
         let ack: TallyAck = receive(&mut self.stream)?;
-        if (ack.incarnation, ack.sequence) == (self.batches[0].incarnation, self.sequence) {
+        if (ack.incarnation, ack.sequence) == (self.batch.incarnation, self.batch.sequence) {
             Ok(())
         } else {
             Err(BenchError::Answer(format!(
                 "batch {} is acknowledged as {}",
-                self.sequence, ack.sequence
+                self.batch.sequence, ack.sequence
             )))
         }
     }

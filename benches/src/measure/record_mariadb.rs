@@ -3,7 +3,7 @@
 //! agents calling the same nodes, whose minutes are then summed before they are written.
 
 use super::Table;
-use super::record::Senders;
+use super::record::{Nodes, Senders};
 use crate::database::Database;
 use crate::database::upserts::Written;
 use crate::error::BenchError;
@@ -25,10 +25,8 @@ pub(super) const TABLE: Table = Table {
     measure,
 };
 
-/// Agents that send at a time: what they have on the way fills a transaction while the one before is stored.
-const AGENTS: u8 = 32;
-/// Batches of each agent where no two tallies name the same node: 65,536 rows, as of some thousands of agents.
-const BATCHES: u32 = 4;
+/// Agents that send at a time: what some have on the way fills a transaction while the one before is stored.
+const AGENTS: u8 = 96;
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     // The bare driver has a database of its own: the tables of one may be in memory better than those of the other, and
@@ -52,7 +50,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
             database.migrate()?;
         }
         let services = Services::start_on(harness, harness.processors.asking, &store)?;
-        let mut senders = Senders::connect(&services.report, AGENTS, BATCHES)?;
+        let mut senders = Senders::connect(&services.report, AGENTS, Nodes::OfEach)?;
         let batches = senders.batches();
         let (mut floors, mut rates) = (Vec::new(), Vec::new());
         for round in 0..=harness.rounds(3) {
@@ -68,7 +66,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
         harness.push(name, Unit::PerS, rates, Some(beside))?;
     }
     let services = Services::start_on(harness, harness.processors.asking, &store)?;
-    let mut senders = Senders::connect(&services.report, AGENTS, 1)?;
+    let mut senders = Senders::connect(&services.report, AGENTS, Nodes::OfAll)?;
     let mut rates = Vec::new();
     for _ in 0..harness.rounds(3) {
         rates.push(senders.rate(harness.slice() * 2)?);
