@@ -28,10 +28,20 @@ fn caller(service: SocketAddr) -> UdpSocket {
     caller
 }
 
+/// Waits for an answer; a wait with a time-out may be interrupted, and is taken again.
+fn received(caller: &UdpSocket, answer: &mut [u8]) -> usize {
+    loop {
+        match caller.recv(answer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            got => return got.expect("an answer"),
+        }
+    }
+}
+
 fn echoes(caller: &UdpSocket, text: &[u8]) {
     caller.send(text).expect("the kernel takes it");
     let mut answer = [0; 100];
-    let bytes = caller.recv(&mut answer).expect("an answer");
+    let bytes = received(caller, &mut answer);
     assert_eq!(answer[..bytes], [&[7, 0], text].concat());
 }
 
@@ -50,7 +60,7 @@ pub(crate) fn datagrams_are_answered_each_once_to_who_sent_them(io: IoChoice) {
     for (place, caller) in callers.iter().enumerate() {
         for round in 0..30 {
             let mut answer = [0; 100];
-            let bytes = caller.recv(&mut answer).expect("an answer");
+            let bytes = received(caller, &mut answer);
             assert_eq!(answer[2..bytes], *format!("{round} of {place}").as_bytes());
         }
         caller.set_nonblocking(true).expect("a socket option");
