@@ -135,11 +135,11 @@ fn costly_node_gets_little_as_soon_as_it_is_refreshed() {
     bench.writer.refresh(
         bench.start,
         MODULE,
-        &[cost(10.0), cost(10.0), cost(10.0), cost(11.0)],
+        &[cost(10.0), cost(10.0), cost(10.0), cost(20.0)],
     );
     let shares = bench.shares();
-    // First drawn with a quarter, kept with the sixteenth power of ten elevenths.
-    assert_near(shares[3], 0.25 * 0.217_6);
+    // First drawn with a quarter, kept with a sixteenth of that.
+    assert_near(shares[3], 0.25 / 16.0);
     bench.writer.refresh(
         bench.start,
         MODULE,

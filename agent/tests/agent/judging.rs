@@ -101,8 +101,8 @@ fn adaptive_ejects_after_five_failures_and_takes_back_after_one_answered_probe(i
     for core in [0, 1] {
         let (module, mut caller) = registered(&house, core, &["10.0.0.1:80", "10.0.0.2:80"]);
         let (good, bad) = (node("10.0.0.1:80"), node("10.0.0.2:80"));
-        caller.report(module, good, Outcome::Ok, 200);
-        caller.report(module, bad, Outcome::Ok, 200);
+        caller.report(module, good, Outcome::Ok, 5);
+        caller.report(module, bad, Outcome::Ok, 5);
         caller.report(module, bad, Outcome::Failed, 5);
         wait_view(&mut caller, module, "10.0.0.2:80", NodeView::Overloaded);
         let explanation = caller.explain(module);

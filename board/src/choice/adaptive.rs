@@ -1,7 +1,7 @@
 //! The adaptive rule as readers follow it: two idle nodes are drawn in proportion to weight, and the better is taken,
 //! softly. What each costs is the owner's estimate; how much each has to do now is counted in this process.
 //!
-//! The first drawn is kept unless the second promises less, and then still with the sixteenth power of the ratio of
+//! The first drawn is kept unless the second promises less, and then still with the fourth power of the ratio of
 //! their scores. With equal scores the first is always kept, so that shares are those of the weights exactly; with
 //! unequal ones many readers that know the same do not all run to the same node.
 
@@ -107,10 +107,8 @@ fn better(pick: &mut Pick<'_>, first: Candidate, second: Candidate) -> Candidate
     }
     let ratio = score(pick, second) / score(pick, first);
     let squared = ratio * ratio;
-    let fourth = squared * squared;
-    let eighth = fourth * fourth;
     // What is no number keeps the first.
-    let takes_second = ((bits >> 32) as f32) * (1.0 / 4_294_967_296.0) >= eighth * eighth;
+    let takes_second = ((bits >> 32) as f32) * (1.0 / 4_294_967_296.0) >= squared * squared;
     if ratio < 1.0 && takes_second {
         second
     } else {

@@ -105,7 +105,7 @@ impl Rule {
             panic_share: config.panic_share.unwrap_or(0.2),
             slow_start: ms(config.slow_start_ms, 5_000),
             slow_start_recovered: ms(config.slow_start_recovered_ms, 1_000),
-            slow_start_from: config.slow_start_from.unwrap_or(0.5),
+            slow_start_from: config.slow_start_from.unwrap_or(0.3),
             retry_percent: config.retry_percent.unwrap_or(20),
             retry_floor: config.retry_floor.unwrap_or(10),
             load_max_percent: config.load_max_percent.unwrap_or(125),

@@ -136,7 +136,7 @@ policy_keys! {
     slow_start_ms: u32 = 0..=3_600_000;
     /// The same of a node that recovered. Default 1,000, 0 to 3,600,000.
     slow_start_recovered_ms: u32 = 0..=3_600_000;
-    /// The part of its share with which it begins. Default 0.5, 0.01 to 1.
+    /// The part of its share with which it begins. Default 0.3, 0.01 to 1.
     slow_start_from: f64 = 0.01..=1.0;
 
     /// Retries for each hundred picks that are none; more are answered as overloaded. Default 20, 0 to 100: Finagle's

@@ -174,7 +174,7 @@ fn usual(nodes: &[Node]) -> f64 {
         .iter()
         .flat_map(|(_, node)| node.calls.iter().copied())
         .collect();
-    bounds(&better, 2.0).1
+    rate(&better)
 }
 
 /// What speaks against a node: none, or whether it is of no use at all.
@@ -190,23 +190,15 @@ fn evidence(node: &Node, others_fail: f64) -> Option<bool> {
     if node.calls.len() < CALLS_MIN {
         return None;
     }
-    let surely = bounds(&node.calls, DEVIATIONS).0;
+    let (n, failed) = (node.calls.len() as f64, Node::failed(&node.calls) as f64);
+    let (p, z) = (failed / n, DEVIATIONS);
+    let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let surely = (p + z * z / (2.0 * n) - spread) / (1.0 + z * z / n);
     (surely > f64::max(0.05, 3.0 * others_fail)).then_some(false)
 }
 
 fn rate(calls: &[bool]) -> f64 {
-    Node::failed(calls) as f64 / calls.len() as f64
-}
-
-/// Wilson's bounds of the rate of failures.
-fn bounds(calls: &[bool], z: f64) -> (f64, f64) {
-    if calls.is_empty() {
-        return (0.0, 1.0);
-    }
-    let (n, p) = (calls.len() as f64, rate(calls));
-    let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    let (middle, whole) = (p + z * z / (2.0 * n), 1.0 + z * z / n);
-    ((middle - spread) / whole, (middle + spread) / whole)
+    (Node::failed(calls) as f64 + 0.1) / (calls.len() as f64 + 10.0)
 }
 
 fn policy() -> PolicyConfig {

@@ -9,7 +9,7 @@ use super::cost::fraction;
 use super::latency::Latency;
 use super::mind::{Ended, Mind};
 use super::probes::Budget;
-use super::window::{Counts, wilson_upper};
+use super::window::Counts;
 use lars_board::NodeSlot;
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,6 @@ const CALL_SURPRISE_MAX: f64 = 11.5;
 /// Bounds of the silence that ejects, whatever the rate of calls.
 const SILENCE_LIMIT_MIN: f64 = 9.0;
 const SILENCE_LIMIT_MAX: f64 = 20.0;
-/// How sure it must be that nodes usually fail no more than this.
-const USUAL_DEVIATIONS: f64 = 2.0;
 /// Costs are told anew when they changed by this part.
 const COST_STEP: f32 = 1.0 / 32.0;
 
@@ -98,7 +96,7 @@ struct Usual {
     mean_us: f32,
     /// Of all nodes that are in use.
     counts: Counts,
-    /// What the better half of them may fail at most.
+    /// The failure rate of the better half of them.
     failure_rate: f64,
     /// The weight of all nodes that serve, and how many those are.
     weights: u64,
@@ -194,8 +192,7 @@ impl Group {
                 let own = mind.window.counts();
                 counts.add(own);
                 if own.calls > 0 {
-                    self.rates
-                        .push((f64::from(own.failed) / f64::from(own.calls), own));
+                    self.rates.push((rate(own), own));
                 }
                 waiting = waiting.saturating_add(if mind.answers { held } else { 0 });
             }
@@ -217,8 +214,7 @@ impl Group {
         usual
     }
 
-    /// What the better half of the nodes that were called may fail: what is usual, however many are ill. The upper bound,
-    /// since the better half of few calls looks better than it is.
+    /// The failure rate of the better half of the nodes that were called: what is usual, however many are ill.
     fn better_half(&mut self, failed: u32) -> f64 {
         let half = self.rates.len().div_ceil(2);
         if failed > 0 && half < self.rates.len() {
@@ -227,7 +223,7 @@ impl Group {
         }
         let mut counts = Counts::default();
         self.rates[..half].iter().for_each(|(_, own)| counts.add(*own));
-        wilson_upper(counts.failed, counts.calls, USUAL_DEVIATIONS)
+        rate(counts)
     }
 
     /// Returns the part of a mean of about [`RATE_TAU`] that is replaced in this look.
@@ -263,6 +259,11 @@ impl Group {
         let is_warming = nodes.iter().filter_map(N::mind).any(Mind::is_warming);
         (is_used || is_warming).then(|| now + self.every)
     }
+}
+
+/// A failure rate; a tenth of a failure in ten calls stands for what is not known yet.
+fn rate(counts: Counts) -> f64 {
+    (f64::from(counts.failed) + 0.1) / (f64::from(counts.calls) + 10.0)
 }
 
 /// Whether it takes picks.

@@ -44,12 +44,10 @@ pub(super) enum Standing {
     In,
     /// It takes probes alone.
     Out {
-        /// When the last probe began, else when it was ejected or ceased to answer.
+        /// When the last probe began, else when it was ejected.
         waits_from: Instant,
-        /// Before when it is not probed; none where that was not decided yet.
+        /// When the next probe is due; none where that was not decided yet.
         probe_at: Option<Instant>,
-        /// Calls that it would have had since.
-        missed: f64,
         probe: Option<Granted>,
         /// Nobody takes granted probes: readers are let through to it now and then instead.
         ajar: bool,
@@ -125,7 +123,7 @@ impl Mind {
             calls, latency_us, ..
         } = *ended;
         let mean_us = latency.mean_us();
-        let is_slow = latency.calls() > 0 && latency_us as f32 > rule.slow_factor * mean_us;
+        let is_slow = latency.calls() > 0 && is_slow(latency_us, mean_us, rule.slow_factor);
         let ok = match ended.outcome {
             Outcome::Cancelled => return false,
             Outcome::Ok => true,
@@ -204,7 +202,6 @@ impl Mind {
         let Standing::Out {
             waits_from,
             probe_at,
-            missed,
             probe,
             ajar,
         } = &mut self.standing
@@ -216,14 +213,14 @@ impl Mind {
         }
         // Half way to slow is not well enough for one that is to come back.
         let is_slow =
-            latency.calls() > 0 && ended.latency_us as f32 > rule.slow_factor / 2.0 * latency.mean_us();
+            latency.calls() > 0 && is_slow(ended.latency_us, latency.mean_us(), rule.slow_factor / 2.0);
         if ok && !is_slow {
             self.cause = Cause::Probe;
             self.cost.forget(now);
             (self.answers, self.succeeded) = (true, Some(now));
         } else {
             *waits_from = probe.map_or(now, |granted| granted.at);
-            (*probe_at, *missed, *probe, *ajar) = (None, 0.0, None, false);
+            (*probe_at, *probe, *ajar) = (None, None, false);
             self.tries = self.tries.saturating_add(1);
         }
         true
@@ -263,14 +260,9 @@ impl Mind {
         } else if matches!(self.cause, Cause::Probe) {
             self.relapses = self.relapses.saturating_add(1);
         }
-        // One that is silent, or only times out, has been away since it last answered.
-        let away_from = self.succeeded.unwrap_or(self.since).max(self.since);
-        let is_away =
-            matches!(cause, Cause::Silence { .. }) || (self.run > 0 && self.run == self.run_timed_out);
         self.standing = Standing::Out {
-            waits_from: if is_away { away_from } else { now },
+            waits_from: now,
             probe_at: None,
-            missed: 0.0,
             probe: None,
             ajar: false,
         };
@@ -356,7 +348,7 @@ impl Mind {
         self.since
     }
 
-    /// Before when it is not probed; none while it is used, or a probe is under way.
+    /// When the next probe is due; none while it is used, or one is under way.
     pub(crate) fn next_probe(&self) -> Option<Instant> {
         match self.standing {
             Standing::Out {
@@ -377,4 +369,14 @@ impl Mind {
     pub(crate) fn reason(&self, rule: &Rule) -> String {
         self.cause.text(rule, self)
     }
+}
+
+/// By how much a call must be longer than usual to be slow at all: the first one to a node that was away sets up a
+/// connection, which takes many times as long as a call of a tenth of a millisecond and says nothing about the node.
+const SLOW_EXCESS_US: f32 = 5_000.0;
+
+/// Whether a call took more than `factor` times as long as usual, and noticeably longer.
+fn is_slow(latency_us: u32, mean_us: f32, factor: f32) -> bool {
+    let latency_us = latency_us as f32;
+    latency_us > factor * mean_us && latency_us > mean_us + SLOW_EXCESS_US
 }

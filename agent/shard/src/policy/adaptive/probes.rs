@@ -26,22 +26,26 @@ impl Budget {
     }
 }
 
-/// How long a node waits for its next probe at least: longer with each failed probe, and three times as long with each time
-/// that it was taken back and went again soon.
-pub(super) fn wait(rule: &Rule, tries: u32, relapses: u32, random: &mut fastrand::Rng) -> Duration {
+/// How long a node waits for its next probe, where it would have so many calls a second: longer with each failed probe, and
+/// three times as long with each time that it was taken back and went again soon.
+pub(super) fn wait(
+    rule: &Rule,
+    tries: u32,
+    relapses: u32,
+    fair_per_s: f64,
+    random: &mut fastrand::Rng,
+) -> Duration {
+    let wait_max = rule.probe_wait_max.as_secs_f64();
     let growth = |factor: f64, times: u32| (0..times.min(TRIES_MAX)).fold(1.0, |growth, _| growth * factor);
     let first = rule.back_off.as_secs_f64();
-    let tried = (first * growth(rule.back_off_factor, tries)).min(rule.back_off_max.as_secs_f64().max(first));
-    let wait_max = rule.probe_wait_max.as_secs_f64().max(tried);
-    let wait = (tried * growth(RELAPSE_FACTOR, relapses)).min(wait_max);
+    let tried = first * growth(rule.back_off_factor, tries);
+    let tried = tried.min(rule.back_off_max.as_secs_f64().max(first));
+    let relapsed = (tried * growth(RELAPSE_FACTOR, relapses)).min(wait_max.max(tried));
+    let missed = (1.0 / (rule.probe_share * fair_per_s)).min(wait_max);
+    // What is no number takes the back-off.
+    let wait = if missed > relapsed { missed } else { relapsed };
     let jitter = 1.0 + rule.back_off_jitter * (2.0 * random.f64() - 1.0);
     Duration::from_secs_f64(wait * jitter)
-}
-
-/// Whether a node that has missed so many calls since its wait began is worth a probe: as many as make one, or it has
-/// waited for as long as a node of few calls does.
-pub(super) fn is_worth(rule: &Rule, missed: f64, waited: Duration) -> bool {
-    missed * rule.probe_share >= 1.0 || waited >= rule.probe_wait_max
 }
 
 /// Beyond so many failed probes a wait grows no more, whatever the factor: 1.001 to this power is 2.8.
@@ -64,25 +68,25 @@ mod tests {
     #[test]
     fn waits_grow_by_the_factor_up_to_their_bound() {
         let (rule, mut random) = (rule(0.0), fastrand::Rng::with_seed(1));
-        let waits = [0, 1, 2, 3, 4, 99].map(|tries| wait(&rule, tries, 0, &mut random).as_millis());
+        let waits = [0, 1, 2, 3, 4, 99].map(|tries| wait(&rule, tries, 0, 1e6, &mut random).as_millis());
         assert_eq!(waits, [4_000, 5_600, 7_840, 10_976, 15_366, 20_000]);
-        let relapses = [1, 2, 3].map(|times| wait(&rule, 0, times, &mut random).as_secs());
+        let relapses = [1, 2, 3].map(|times| wait(&rule, 0, times, 1e6, &mut random).as_secs());
         assert_eq!(relapses, [12, 36, 60]);
     }
 
     #[test]
     fn node_of_few_calls_waits_for_as_many_as_make_one_probe_but_not_for_ever() {
-        let rule = rule(0.0);
-        assert!(!is_worth(&rule, 399.0, Duration::from_secs(59)));
-        assert!(is_worth(&rule, 400.0, Duration::ZERO));
-        assert!(is_worth(&rule, 0.0, Duration::from_mins(1)));
+        let (rule, mut random) = (rule(0.0), fastrand::Rng::with_seed(1));
+        assert_eq!(wait(&rule, 0, 0, 10.0, &mut random).as_secs(), 40);
+        assert_eq!(wait(&rule, 0, 0, 0.5, &mut random).as_secs(), 60);
+        assert_eq!(wait(&rule, 0, 0, 0.0, &mut random).as_secs(), 60);
     }
 
     #[test]
     fn jitter_stays_within_its_part() {
         let (rule, mut random) = (rule(0.1), fastrand::Rng::with_seed(1));
         let waits: Vec<f64> = (0..1_000)
-            .map(|_| wait(&rule, 0, 0, &mut random).as_secs_f64())
+            .map(|_| wait(&rule, 0, 0, 1e6, &mut random).as_secs_f64())
             .collect();
         assert!(waits.iter().all(|wait| (3.6..=4.4).contains(wait)));
         assert!(waits.iter().any(|wait| *wait < 3.7) && waits.iter().any(|wait| *wait > 4.3));

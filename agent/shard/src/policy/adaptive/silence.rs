@@ -27,9 +27,8 @@ struct Cohort {
 pub(super) struct Silence {
     cohorts: [Cohort; COHORTS_MAX],
     held: usize,
-    /// The calls of the cohorts, and those in flight that say nothing.
+    /// The sum of the calls of the cohorts.
     calls: u32,
-    ignored: u32,
     /// The surprise of calls that ended in a time-out, while nothing else ended.
     timed_out: f64,
     /// Time-outs and answers since the last look.
@@ -45,7 +44,6 @@ impl Silence {
             cohorts: [Cohort { since: now, calls: 0 }; COHORTS_MAX],
             held: 0,
             calls: 0,
-            ignored: 0,
             timed_out: 0.0,
             new_time_outs: 0,
             answered: false,
@@ -67,7 +65,7 @@ impl Silence {
 
     /// There are so many calls in flight now. After a pause longer than `pause_max` nothing is concluded from before it.
     /// Where reports get lost, what is in flight when the node answers may be lost, and says nothing at all; nor does what
-    /// is in flight at the first look, until it has ended.
+    /// is in flight at the first look.
     pub(super) fn look(&mut self, now: Instant, in_flight: u32, pause_max: Duration, loses: bool) {
         let looked = self.looked.replace(now);
         let paused = looked.is_none_or(|looked| now.saturating_duration_since(looked) > pause_max);
@@ -76,38 +74,27 @@ impl Silence {
         if answered {
             self.timed_out = 0.0;
         }
-        let left = (self.ignored + self.calls).saturating_sub(time_outs);
+        let left = self.calls.saturating_sub(time_outs);
         if answered || paused || in_flight < left {
-            (self.held, self.calls) = (0, 0);
-            let ignores_all = loses || looked.is_none();
-            self.ignored = if ignores_all {
-                in_flight
+            self.held = 0;
+            self.calls = if loses || looked.is_none() { in_flight } else { 0 };
+        } else {
+            self.drop_oldest(time_outs);
+        }
+        if in_flight > self.calls {
+            let calls = in_flight - self.calls;
+            if self.held < COHORTS_MAX {
+                self.cohorts[self.held] = Cohort { since: now, calls };
+                self.held += 1;
             } else {
-                self.ignored.min(in_flight)
-            };
-        } else {
-            let of_ignored = time_outs.min(self.ignored);
-            self.ignored -= of_ignored;
-            self.drop_oldest(time_outs - of_ignored);
-        }
-        let begun = in_flight.saturating_sub(self.ignored + self.calls);
-        if begun == 0 {
-            return;
-        }
-        self.calls += begun;
-        if self.held < COHORTS_MAX {
-            self.cohorts[self.held] = Cohort {
-                since: now,
-                calls: begun,
-            };
-            self.held += 1;
-        } else {
-            // Taken for as young as they are: the last cohort grows younger with them.
-            let last = &mut self.cohorts[COHORTS_MAX - 1];
-            *last = Cohort {
-                since: now,
-                calls: last.calls + begun,
-            };
+                // Taken for as young as they are: the last cohort grows younger with them.
+                let last = &mut self.cohorts[COHORTS_MAX - 1];
+                *last = Cohort {
+                    since: now,
+                    calls: last.calls + calls,
+                };
+            }
+            self.calls = in_flight;
         }
     }
 
@@ -140,11 +127,6 @@ impl Silence {
             }
         }
         sum
-    }
-
-    /// The part of it that calls said which are known to have timed out.
-    pub(super) fn timed_out(&self) -> f64 {
-        self.timed_out
     }
 
     /// What time-outs said fades, so that a node that nobody calls is tried again some day.
@@ -194,10 +176,6 @@ mod tests {
             silence.surprise(start + ms(500), &latency, 99.0, 1.0),
             latency.surprise(ms(500))
         );
-        // The old ones end one by one: what is left of them still says nothing.
-        silence.look(start + ms(10), 60, PAUSE_MAX, false);
-        silence.look(start + ms(20), 61, PAUSE_MAX, false);
-        assert_eq!(silence.waiting(start + ms(20)), (1, ms(0)));
     }
 
     fn ms(ms: u64) -> Duration {
@@ -280,7 +258,7 @@ mod tests {
         silence.answer();
         silence.look(start, 50, PAUSE_MAX, true);
         silence.look(start, 51, PAUSE_MAX, true);
-        assert_eq!(silence.waiting(start), (1, ms(0)));
+        assert_eq!(silence.waiting(start), (51, ms(0)));
         assert_eq!(
             surprise(&silence, 100, 1.0),
             latency.surprise(ms(100)),

@@ -54,15 +54,6 @@ impl Window {
         }
     }
 
-    /// Calls a second, as far as is counted.
-    pub(super) fn per_s(&self, now: Instant, length: Duration) -> f64 {
-        let mut seconds = now.saturating_duration_since(self.begun).as_secs_f64();
-        if self.before.calls > 0 {
-            seconds += length.as_secs_f64() / 2.0;
-        }
-        f64::from(self.counts().calls) / seconds.max(0.1)
-    }
-
     /// What is counted.
     #[inline]
     pub(super) fn counts(&self) -> Counts {
@@ -84,11 +75,6 @@ pub(super) fn wilson_lower(part: u32, whole: u32, deviations: f64) -> f64 {
     ((rate + z2 / (2.0 * n) - spread) / (1.0 + z2 / n)).max(0.0)
 }
 
-/// The largest rate that `part` of `whole` leaves possible, likewise; 1 where nothing is known.
-pub(super) fn wilson_upper(part: u32, whole: u32, deviations: f64) -> f64 {
-    1.0 - wilson_lower(whole.saturating_sub(part), whole, deviations)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,9 +93,7 @@ mod tests {
                 "{part} of {whole}"
             );
         }
-        assert_eq!((wilson_lower(0, 0, 3.0), wilson_upper(0, 0, 3.0)), (0.0, 1.0));
-        assert!((wilson_upper(10, 20, 1.96) - 0.700_7).abs() < 1e-4);
-        assert!((wilson_upper(0, 9, 1.96) - 0.299_1).abs() < 1e-4);
+        assert_eq!(wilson_lower(0, 0, 3.0), 0.0);
         assert!(wilson_lower(7, 5, 3.0) <= 1.0);
     }
 
@@ -127,7 +111,6 @@ mod tests {
         window.settle(start + half, length);
         window.add(one);
         assert_eq!(window.counts().calls, 2);
-        assert_eq!(window.per_s(start + half, length), 0.4);
         window.settle(start + length, length);
         assert_eq!(window.counts(), one);
         window.settle(start + 2 * length, length);

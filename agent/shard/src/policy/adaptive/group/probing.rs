@@ -27,17 +27,16 @@ impl Group {
         random: &mut fastrand::Rng,
         turn: &mut Turn,
     ) {
-        let (now, weights) = (usual.now, usual.weights.max(1) as f64);
+        let now = usual.now;
         let (mut is_busy, mut next) = (false, None::<(Instant, usize)>);
         for (place, node) in nodes.iter_mut().enumerate() {
             let serves = node.serves();
-            let (share, held) = (f64::from(node.weight()) / weights, in_flight(node.slot()));
+            let (weight, held) = (f64::from(node.weight()), in_flight(node.slot()));
             let Some(mind) = node.mind_mut() else { continue };
             let (tries, relapses) = (mind.tries, mind.relapses);
             let Standing::Out {
                 waits_from,
                 probe_at,
-                missed,
                 probe,
                 ajar,
             } = &mut mind.standing
@@ -49,8 +48,7 @@ impl Group {
                 granted.taken |= held > 0;
                 let age = now.saturating_duration_since(granted.at);
                 if age >= PROBE_PATIENCE {
-                    (*waits_from, *missed) = (granted.at, 0.0);
-                    (*probe, *probe_at) = (None, None);
+                    (*waits_from, *probe, *probe_at) = (granted.at, None, None);
                 } else if !granted.taken && age >= GRANT_WAIT && granted.calls >= GRANT_CALLS {
                     (*probe, *ajar) = (None, true);
                     turn.publish = true;
@@ -61,12 +59,11 @@ impl Group {
             if !serves || *ajar || probe.is_some() {
                 continue;
             }
-            *missed += f64::from(usual.calls) * share;
-            let at =
-                *probe_at.get_or_insert_with(|| *waits_from + probes::wait(rule, tries, relapses, random));
-            let waited = now.saturating_duration_since(*waits_from);
-            let is_due = at <= now && probes::is_worth(rule, *missed, waited);
-            if is_due && next.is_none_or(|(earliest, _)| at < earliest) {
+            let at = *probe_at.get_or_insert_with(|| {
+                let fair_per_s = self.calls_per_s * weight / usual.weights.max(1) as f64;
+                *waits_from + probes::wait(rule, tries, relapses, fair_per_s, random)
+            });
+            if at <= now && next.is_none_or(|(earliest, _)| at < earliest) {
                 next = Some((at, place));
             }
         }

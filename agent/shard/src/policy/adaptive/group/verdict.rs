@@ -43,7 +43,7 @@ impl Group {
                 .silence
                 .surprise(usual.now, &self.latency, usual.call_surprise_max, slower);
             mind.stands_back = surprise > stand_back;
-            let evidence = evidence(rule, usual, mind, sure_silence(rule, usual, mind, surprise));
+            let evidence = evidence(rule, usual, mind, surprise);
             mind.kept = serves && evidence.is_some();
             mind.is_hopeless = evidence.is_some_and(|(_, hopeless)| hopeless);
             let Some((cause, hopeless)) = evidence.filter(|_| serves) else {
@@ -103,14 +103,6 @@ pub(super) fn come_back<N: Judged>(rule: &Rule, now: Instant, nodes: &mut [N], t
             turn.publish = true;
         }
     }
-}
-
-/// Calls that wait in one queue are late together, so what they say together is no more than that the node would have
-/// answered so many calls meanwhile (which is the surprise of none, where they come by chance).
-fn sure_silence(rule: &Rule, usual: &Usual, mind: &Mind, surprise: f64) -> f64 {
-    let answers = mind.window.per_s(usual.now, rule.rate_window) * mind.unanswered(usual.now).as_secs_f64();
-    let timed_out = mind.silence.timed_out();
-    timed_out + (surprise - timed_out).min(answers)
 }
 
 /// What speaks against a node, and whether it is of no use at all.
