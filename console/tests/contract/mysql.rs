@@ -50,7 +50,7 @@ fn empty_database_is_refused_migrated_and_served() {
         2,
         "a plan makes nothing"
     );
-    assert!(good(&["migrate", "--mysql", &url]).contains("schema 0 to 1"));
+    assert!(good(&["migrate", "--mysql", &url]).contains("schema 0 to 2"));
     assert_eq!(good(&["migrate", "--mysql", &url]), "schema 2: nothing to do\n");
     let up = up(&url, folder.path());
     good(&["route", "add", "1", "1", "10.0.0.1:7777", "--data", data]);
