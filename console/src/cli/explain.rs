@@ -10,7 +10,10 @@ use lars_wire::ModuleId;
 use lars_wire::caller::{NodeExplained, NodeView};
 use lars_wire::event::StateChange;
 use serde_json::{Value, json};
+use std::time::Duration;
 
+/// How long dns may take to answer for a module that nobody asked for before.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(1);
 /// Changes below the table of nodes; `lars changes` lists more.
 const CHANGES_SHOWN_MAX: usize = 10;
 
@@ -39,9 +42,7 @@ impl Explain {
             .path(self.find.agent()?)
             .name("lars explain")
             .connect()?;
-        let explanation = client
-            .explain(module)
-            .map_err(|error| unexplained(module, error))?;
+        let explanation = explained(&client, module).map_err(|error| unexplained(module, error))?;
         // Weights and zones are the route's; a node that left it in between has none.
         let route = client.route(module).map_err(|error| unexplained(module, error))?;
         let changes = client.changes(Some(module))?.changes;
@@ -57,6 +58,17 @@ impl Explain {
             }
             print(&text)
         }
+    }
+}
+
+/// A module that nobody asked for is asked for by the question itself: its first answer is waited for.
+fn explained(client: &Client, module: ModuleId) -> Result<Explanation, PickError> {
+    match client.explain(module) {
+        Err(PickError::Pending { .. }) => {
+            client.register(module, FIRST_ANSWER_MAX)?;
+            client.explain(module)
+        }
+        answered => answered,
     }
 }
 
