@@ -1,5 +1,5 @@
-//! The store of an existing installation: MySQL or MariaDB, one connection, made anew when it is lost. The two traits'
-//! bodies stand beside it in `mysql/`.
+//! The store of an existing installation: MySQL or MariaDB, one connection, made anew when it is lost; a second one while
+//! there is much to read or to write. The traits' bodies stand beside it in `mysql/`.
 //!
 //! Every call has a deadline. A call that misses it costs the connection, since nobody can tell what of it the
 //! database has done; a transaction that was not committed is then rolled back by the database.
@@ -9,6 +9,7 @@ mod calls;
 mod changes;
 mod edit;
 mod expected;
+mod halves;
 mod layout;
 pub mod migrate;
 mod names;
@@ -42,6 +43,8 @@ pub struct MysqlStore {
     access: Access,
     place: String,
     connection: Option<Connection>,
+    /// A second connection, for what is stored by two transactions at a time.
+    second: Option<Box<MysqlStore>>,
     size: routes::SizeSeen,
 }
 
@@ -72,6 +75,7 @@ impl MysqlStore {
             place: access.place(),
             access,
             connection: None,
+            second: None,
             size: routes::SizeSeen::default(),
         })
     }

@@ -1,5 +1,6 @@
 //! Call records in the database: many rows a statement, each batch with its acknowledgement in one transaction.
 
+use super::halves::Halves;
 use super::routes::{integer, unsigned_ip};
 use super::{CallError, Connection, MysqlStore, unix_now_s};
 use crate::calls::{CallBatch, CallStatus, CallStore, HistoryRow, PRUNE_ROWS_MAX, Stored};
@@ -17,14 +18,26 @@ const SUM_MAX: u64 = i64::MAX as u64;
 
 impl CallStore for MysqlStore {
     async fn store(&mut self, batches: &[CallBatch]) -> Result<Vec<Stored>, StoreError> {
-        let now_s = unix_now_s();
-        self.call("storing calls", async |db| {
-            db.begin().await?;
-            let stored = write(db, batches, now_s).await?;
-            db.commit().await?;
-            Ok(stored)
-        })
-        .await
+        let halves = Halves::of(batches);
+        let [first, second] = &halves.batches;
+        if second.is_empty() {
+            return self.store_together(first).await;
+        }
+        let mut other = match self.second.take() {
+            Some(other) => other,
+            None => Box::new(Self::unconnected(self.access.clone())?),
+        };
+        let (first, by_other) = tokio::join!(self.store_together(first), other.store_together(second));
+        let second = match by_other {
+            Ok(stored) => {
+                self.second = Some(other);
+                stored
+            }
+            // The account may have one connection, or the other was lost: what it stored is known as stored before.
+            Err(_) if first.is_ok() => self.store_together(second).await?,
+            Err(error) => return Err(error),
+        };
+        Ok(halves.in_order([first?, second]))
     }
 
     async fn call_status(&mut self, module: Option<ModuleId>) -> Result<Vec<CallStatus>, StoreError> {
@@ -87,7 +100,21 @@ impl CallStore for MysqlStore {
     }
 }
 
-async fn write(db: &mut Connection, batches: &[CallBatch], now_s: u64) -> Result<Vec<Stored>, CallError> {
+impl MysqlStore {
+    /// Stores batches in one transaction.
+    async fn store_together(&mut self, batches: &[&CallBatch]) -> Result<Vec<Stored>, StoreError> {
+        let now_s = unix_now_s();
+        self.call("storing calls", async |db| {
+            db.begin().await?;
+            let stored = write(db, batches, now_s).await?;
+            db.commit().await?;
+            Ok(stored)
+        })
+        .await
+    }
+}
+
+async fn write(db: &mut Connection, batches: &[&CallBatch], now_s: u64) -> Result<Vec<Stored>, CallError> {
     // Without a table for acknowledgements nothing can be told apart; a window written twice is the same window.
     let stored = if db.layout.has_history() {
         acknowledge(db, batches, now_s).await?
@@ -100,10 +127,11 @@ async fn write(db: &mut Connection, batches: &[CallBatch], now_s: u64) -> Result
             fold.add(batch);
         }
     }
+    write_status(db, &mut fold).await?;
+    // Last: rows of history belong to all agents, and another transaction waits for them until this one ends.
     if db.layout.has_history() {
         write_history(db, &mut fold).await?;
     }
-    write_status(db, &mut fold).await?;
     Ok(stored)
 }
 
@@ -111,7 +139,7 @@ async fn write(db: &mut Connection, batches: &[CallBatch], now_s: u64) -> Result
 /// that writes. Locked, since a snapshot may be older than what another replica has just stored.
 async fn acknowledge(
     db: &mut Connection,
-    batches: &[CallBatch],
+    batches: &[&CallBatch],
     now_s: u64,
 ) -> Result<Vec<Stored>, CallError> {
     let numbered = batches.iter().filter(|batch| !batch.is_unnumbered());
@@ -134,7 +162,7 @@ async fn acknowledge(
         }));
     }
     let mut moved: BTreeMap<[u8; 16], u64> = BTreeMap::new();
-    let judge = |batch: &CallBatch| {
+    let judge = |batch: &&CallBatch| {
         let (incarnation, sequence) = (batch.incarnation, batch.sequence);
         if batch.is_unnumbered() {
             return Stored::Now(sequence);

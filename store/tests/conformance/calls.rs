@@ -138,6 +138,40 @@ pub(crate) async fn many_rows_of_one_call_are_all_stored<P: Place>(place: P) {
     assert_eq!(nodes, (0..3_005).map(node).collect::<Vec<_>>());
 }
 
+pub(crate) async fn many_agents_of_one_call_are_answered_as_they_came<P: Place>(place: P) {
+    let node = |number: u32| NodeAddr::from_ipv4_number(0x0a00_0000 + number, 80);
+    // Every agent calls the same nodes, so that their rows of history meet wherever they are written.
+    let of_agent = |who: u8, sequence| CallBatch {
+        caller: who.into(),
+        ..batch(
+            who,
+            sequence,
+            (0..500).map(|number| record(M1, node(number))).collect(),
+        )
+    };
+    let mut store = place.open().await;
+    let first: Vec<_> = (1..=20).map(|who| of_agent(who, 7)).collect();
+    let stored = store.store(&first).await.expect("they are stored");
+    assert_eq!(stored, [Stored::Now(7); 20]);
+    let mut sum = 20 * 500 * record(M1, v4(1)).ok;
+    assert_eq!(ok_sum(&mut store).await, sum);
+    // Two of each, and the order in which they come says which of them is known before.
+    let mut next: Vec<_> = (1..=20)
+        .flat_map(|who| [of_agent(who, 8), of_agent(who, 9)])
+        .collect();
+    next.swap(4, 5);
+    next.push(of_agent(9, 7));
+    let stored = store.store(&next).await.expect("they are stored");
+    let mut expected = [Stored::Now(8), Stored::Now(9)].repeat(20);
+    (expected[4], expected[5]) = (Stored::Gap(7), Stored::Now(8));
+    expected.push(Stored::Before(9));
+    assert_eq!(stored, expected);
+    sum += 39 * 500 * record(M1, v4(1)).ok;
+    assert_eq!(ok_sum(&mut store).await, sum);
+    let status = store.call_status(None).await.expect("status");
+    assert_eq!(status.len(), 20 * 500, "a window of each agent and node");
+}
+
 pub(crate) async fn gap_is_refused_and_changes_nothing<P: Place>(place: P) {
     let mut store = place.open().await;
     store

@@ -69,6 +69,7 @@ macro_rules! all_sentences {
                 batch_is_stored_once_however_often_it_is_sent,
                 batches_of_one_call_are_judged_in_order,
                 many_rows_of_one_call_are_all_stored,
+                many_agents_of_one_call_are_answered_as_they_came,
                 gap_is_refused_and_changes_nothing,
                 incarnation_never_seen_starts_anywhere,
                 history_sums_what_callers_reported,

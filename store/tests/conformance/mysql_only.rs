@@ -9,6 +9,7 @@ use lars_store::mysql::migrate::migrate;
 use lars_store::{AnyStore, CallBatch, CallStore, RouteStore, StoreError, Stored};
 use lars_wire::admin::{RouteEdit, RouteRow};
 use lars_wire::{ModuleId, NodeAddr};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -303,10 +304,12 @@ fn every_call_is_counted_once_while_the_server_is_killed_again_and_again() {
     });
     let is_over = AtomicBool::new(false);
     let stored = std::thread::scope(|scope| {
-        let writers: Vec<_> = (1..=2_u8)
-            .map(|who| {
+        // One with a call at a time, and one with so many that two transactions store them.
+        let writers: Vec<_> = [(1..=2_u8, 1), (3..=12, 450)]
+            .into_iter()
+            .map(|(agents, tallies)| {
                 let (url, is_over) = (&url, &is_over);
-                scope.spawn(move || crate::block_on(store_until(url, who, is_over)))
+                scope.spawn(move || crate::block_on(store_until(url, agents, tallies, is_over)))
             })
             .collect();
         for _ in 0..KILLS {
@@ -326,8 +329,9 @@ fn every_call_is_counted_once_while_the_server_is_killed_again_and_again() {
     assert_eq!(counted, 3 * stored);
 }
 
-/// Stores one batch after the other as report does: the same again until it is acknowledged. Returns how many.
-async fn store_until(url: &str, who: u8, is_over: &AtomicBool) -> u64 {
+/// Stores a batch of each agent and then the next, as report does: the same again until it is acknowledged. Returns how
+/// many tallies.
+async fn store_until(url: &str, agents: RangeInclusive<u8>, tallies: u32, is_over: &AtomicBool) -> u64 {
     let deadline = Instant::now() + Duration::from_mins(2);
     let mut store = loop {
         // The server may have been killed before this thread came to run.
@@ -338,12 +342,18 @@ async fn store_until(url: &str, who: u8, is_over: &AtomicBool) -> u64 {
         }
     };
     for sequence in 1.. {
-        let next = [batch(who, sequence, vec![record(M1, v4(1))])];
+        let next = agents.clone().map(|who| {
+            let node = |number: u32| NodeAddr::from_ipv4_number(0x0a00_0000 + number, 80);
+            let records = (0..tallies).map(|number| record(M1, node(number)));
+            batch(who, sequence, records.collect())
+        });
+        let next: Vec<CallBatch> = next.collect();
         loop {
             match store.store(&next).await {
                 Ok(stored) => {
+                    let is_stored = |stored: &Stored| matches!(stored, Stored::Now(done) | Stored::Before(done) if *done == sequence);
                     assert!(
-                        matches!(stored[..], [Stored::Now(_) | Stored::Before(_)]),
+                        stored.len() == next.len() && stored.iter().all(is_stored),
                         "{stored:?}"
                     );
                     break;
@@ -354,8 +364,32 @@ async fn store_until(url: &str, who: u8, is_over: &AtomicBool) -> u64 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         if is_over.load(Ordering::Relaxed) {
-            return sequence;
+            return sequence * next.len() as u64 * u64::from(tallies);
         }
     }
     0
+}
+
+#[test]
+fn account_of_a_single_connection_stores_as_much() {
+    crate::block_on(async {
+        let url = MysqlPlace::fresh().await.url;
+        let (name, user) = (name_of(&url), format!("u_{}", name_of(&url)));
+        run(
+            &url,
+            &format!(
+                "CREATE OR REPLACE USER '{user}'@'%' IDENTIFIED BY 'p' WITH MAX_USER_CONNECTIONS 1;
+                 GRANT SELECT, INSERT, UPDATE, DELETE ON `{name}`.* TO '{user}'@'%'"
+            ),
+        )
+        .await;
+        let mut store = open(&as_user(&url, &user)).await.expect("it opens");
+        for sequence in 1..=2 {
+            let batches = (1..=10).map(|who| batch(who, sequence, vec![record(M1, v4(who)); 500]));
+            let stored = store.store(&batches.collect::<Vec<_>>()).await.expect("store");
+            assert_eq!(stored, [Stored::Now(sequence); 10]);
+        }
+        assert_eq!(ok_sum(&mut store).await, 3 * 10_000);
+        run(&url, &format!("DROP USER '{user}'@'%'")).await;
+    });
 }
