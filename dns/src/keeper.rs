@@ -1,7 +1,9 @@
 //! Keeps the catalog as the store is: loads it, looks, reads again what the tracker names, sweeps, and holds back
 //! what the guard does not believe. Speaks to a store, but knows no clock, no thread and no peer.
 
+mod comparison;
 mod glance;
+mod pass;
 
 use crate::bad_rows::BadRows;
 use crate::catalog::Catalog;
@@ -13,15 +15,16 @@ use crate::tracker::Tracker;
 use crate::tracker::guard::{Guard, Reason};
 use crate::tracker::sweep::Sweep;
 use lars_store::StoreError;
-use lars_store::routes::{EditDone, Observation, RouteStore};
+use lars_store::routes::{EditDone, Observation, RouteRecord, RouteStore};
 use lars_wire::ModuleId;
 use lars_wire::admin::RouteEdit;
 use lars_wire::held::HeldRow;
+use pass::Pass;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Rows of one page when everything is compared: some 20 ms, after which others have their turn.
+/// Rows of one page when everything is read: some 20 ms, after which others have their turn.
 const PAGE_ROWS: u32 = 20_000;
 /// Modules read again at once, many enough that a database without an index by module is passed over a few times at
 /// most ...
@@ -35,9 +38,11 @@ enum Stage {
     Loading(Box<Loading>),
     /// Looks, and reads again what changed.
     Watching,
-    /// Passes over the whole table for what a look was told, in a database without an index by module; new rows have ids
-    /// above this one, if there are any.
+    /// Reads what a look was told of a database without an index by module and a glance could not tell; new rows have
+    /// ids above this one, if there are any.
     Rereading(Option<u64>),
+    /// Passes over a slice of a table without an index by module, after a look.
+    Passing,
     /// Reads a slice of the sweep, after a look.
     Sweeping,
     /// Compares a page with the catalog, after a look.
@@ -85,6 +90,11 @@ pub(crate) struct Keeper {
     edited: Option<u64>,
     /// Modules that are to be read again, and why.
     unread: BTreeMap<ModuleId, Reason>,
+    /// The pass over a table without an index by module that is under way.
+    pass: Option<Pass>,
+    /// Rows of a slice of a pass, and how many were passed over in a row.
+    slice_rows: usize,
+    slices_alone: u32,
     /// Changes of the catalog that are not pushed yet.
     changes: Vec<Change>,
 }
@@ -105,6 +115,9 @@ impl Keeper {
             changes_found: 0,
             edited: None,
             unread: BTreeMap::new(),
+            pass: None,
+            slice_rows: pass::SLICE_ROWS,
+            slices_alone: 0,
             changes: Vec::new(),
         }
     }
@@ -198,8 +211,9 @@ impl Keeper {
             Stage::Watching => self.watch(store).await,
             Stage::Rereading(rows_after) => {
                 let rows_after = *rows_after;
-                self.pass_over(store, rows_after).await
+                self.read_told(store, rows_after).await
             }
+            Stage::Passing => self.pass_slice(store).await,
             Stage::Sweeping => {
                 let before = self.changes.len();
                 let swept = self.sweep_slice(store).await;
@@ -209,6 +223,7 @@ impl Keeper {
         };
         if looked.is_err() {
             self.tracker.lost();
+            self.give_up_pass();
         }
         looked
     }
@@ -279,39 +294,55 @@ impl Keeper {
         if reread.hurry {
             self.sweep.hurry();
         }
-        if reread.everything && self.compared_to.is_some() {
-            self.compare_again = true;
-        } else if reread.everything {
-            self.start_comparison();
+        if reread.everything {
+            self.compare_everything();
         }
-        if store.passes_over_all() && (!reread.modules.is_empty() || reread.rows_after.is_some()) {
-            self.glance(store, &reread.modules, reread.rows_after).await?;
-            self.note_unread(reread.modules, Reason::Told);
-            self.stage = Stage::Rereading(reread.rows_after);
-            return Ok(Looked::Busy);
+        if store.passes_over_all() {
+            let is_news = !reread.modules.is_empty() || reread.rows_after.is_some();
+            if is_news {
+                self.glance(store, &reread.modules, reread.rows_after).await?;
+            }
+            // What a pass has read is as it was, but for what this look has just told.
+            self.end_pass();
+            if is_news {
+                self.stage = Stage::Rereading(reread.rows_after);
+                return Ok(Looked::Busy);
+            }
+            return self.read_told(store, None).await;
         }
+        self.give_up_pass();
         self.note_unread(reread.modules, Reason::Told);
-        self.pass_over(store, reread.rows_after).await
+        self.read_told(store, reread.rows_after).await
     }
 
-    /// Reads what is to be read again, and new rows.
-    async fn pass_over(
+    /// Reads what is to be read again, or begins to, and new rows.
+    async fn read_told(
         &mut self,
         store: &mut impl RouteStore,
         rows_after: Option<u64>,
     ) -> Result<Looked, StoreError> {
         self.stage = Stage::Watching;
-        self.reread(store, BTreeSet::new(), Reason::Told).await?;
+        if store.passes_over_all() {
+            self.begin_pass();
+        } else {
+            self.reread(store, BTreeSet::new(), Reason::Told).await?;
+        }
         if let Some(after) = rows_after {
             self.read_new_rows(store, after).await?;
         }
-        // In a step of its own, so that what was found so far is pushed first.
-        self.stage = if self.compared_to.is_some() {
+        self.stage = self.next_stage();
+        Ok(Looked::Busy)
+    }
+
+    /// What follows a look, in a step of its own, so that what was found so far is pushed first.
+    fn next_stage(&mut self) -> Stage {
+        if self.is_slice_due() {
+            Stage::Passing
+        } else if self.compared_to.is_some() {
             Stage::Comparing
         } else {
             Stage::Sweeping
-        };
-        Ok(Looked::Busy)
+        }
     }
 
     async fn read_new_rows(&mut self, store: &mut impl RouteStore, mut after: u64) -> Result<(), StoreError> {
@@ -327,7 +358,8 @@ impl Keeper {
     async fn sweep_slice(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
         self.stage = Stage::Watching;
         self.guard.looked();
-        let slice = self.sweep.next(self.tracker.rows());
+        let rows = self.publisher.catalog().nodes() + self.bad_rows_count();
+        let slice = self.sweep.next(rows);
         let rows = store.rows_after(slice.after, slice.rows_max).await?;
         let compared = self.publisher.compare(slice.after, slice.covers_to(&rows), &rows);
         self.reread(store, compared.differing, Reason::Found).await?;
@@ -338,38 +370,16 @@ impl Keeper {
             self.publisher.catalog().set_emptiness_explained();
         }
         self.sweep.advance(&slice, &rows, &compared.repeated);
-        Ok(Looked::Idle)
+        Ok(self.what_next())
     }
 
-    fn start_comparison(&mut self) {
-        self.comparisons += 1;
-        self.compared_to = Some(0);
-        self.compare_again = false;
-    }
-
-    async fn compare_page(&mut self, store: &mut impl RouteStore) -> Result<Looked, StoreError> {
-        self.stage = Stage::Watching;
-        let after = self.compared_to.unwrap_or(0);
-        let rows = store.rows_after(after, PAGE_ROWS).await?;
-        let last = rows.last_id.unwrap_or(u64::MAX);
-        let compared = self.publisher.compare(after, last, &rows);
-        self.reread(store, compared.differing, Reason::Compared).await?;
-        if rows.last_id.is_some() {
-            self.compared_to = Some(last);
-            return Ok(Looked::Busy);
-        }
-        self.compared_to = None;
-        if self.compare_again {
-            self.start_comparison();
-        }
-        let vanished = self.guard.compared(self.publisher.catalog().modules());
-        self.reread(store, vanished.into_iter().collect(), Reason::Found)
-            .await?;
-        Ok(if self.compared_to.is_some() {
+    /// Nobody rests in the middle of a pass or of a comparison.
+    fn what_next(&self) -> Looked {
+        if self.compared_to.is_some() || self.pass.as_ref().is_some_and(Pass::is_in_its_middle) {
             Looked::Busy
         } else {
             Looked::Idle
-        })
+        }
     }
 
     /// Reads modules and publishes what differs and is believed; then those that rows have left for them. Modules that
@@ -384,24 +394,33 @@ impl Keeper {
         while !self.unread.is_empty() {
             let modules = self.next_unread();
             let rows = store.rows_of(&modules).await?;
-            let (served, pass) = (self.publisher.catalog().modules(), self.sweep.pass());
-            let mut news = Vec::new();
-            for rows in diff::group(&modules, rows.good) {
-                let Some(reason) = self.unread.remove(&rows.module) else {
-                    continue;
-                };
-                let difference = self.publisher.difference(&rows);
-                if self.guard.permits(rows.module, difference, reason, pass, served)
-                    && difference != Difference::None
-                {
-                    news.push(rows);
-                }
+            if let Some(pass) = &mut self.pass {
+                pass.were_read(&modules);
             }
-            self.changes.extend(self.publisher.replace(news));
-            let left = self.publisher.take_left();
-            self.note_unread(left, reason);
+            self.publish_read(&modules, rows.good, reason);
         }
         Ok(())
+    }
+
+    /// Publishes what was read of modules, where it differs and is believed. For the same reason those are to be read
+    /// that rows have left for them.
+    fn publish_read(&mut self, modules: &[ModuleId], rows: Vec<RouteRecord>, reason: Reason) {
+        let (served, pass) = (self.publisher.catalog().modules(), self.sweep.pass());
+        let mut news = Vec::new();
+        for rows in diff::group(modules, rows) {
+            let Some(reason) = self.unread.remove(&rows.module) else {
+                continue;
+            };
+            let difference = self.publisher.difference(&rows);
+            if self.guard.permits(rows.module, difference, reason, pass, served)
+                && difference != Difference::None
+            {
+                news.push(rows);
+            }
+        }
+        self.changes.extend(self.publisher.replace(news));
+        let left = self.publisher.take_left();
+        self.note_unread(left, reason);
     }
 
     /// The first modules that are to be read again: as many as are read at once.
@@ -419,6 +438,9 @@ impl Keeper {
 
     fn note_unread(&mut self, modules: impl IntoIterator<Item = ModuleId>, reason: Reason) {
         for module in modules {
+            // A module told all the time is in a pass all the time, and what the sweep finds of it is told.
+            let is_told = self.pass.as_ref().is_some_and(|pass| pass.is_told(module));
+            let reason = if is_told { Reason::Told } else { reason };
             let noted = self.unread.entry(module).or_insert(reason);
             *noted = reason.max(*noted);
         }

@@ -66,6 +66,12 @@ impl Publisher {
         self.skipped.iter().flat_map(of_module).collect()
     }
 
+    /// The id of the row that comes `rows` behind an id; none where fewer are known behind it.
+    pub(crate) fn row_behind(&self, after: u64, rows: usize) -> Option<u64> {
+        let mut behind = self.index.range(after, u64::MAX);
+        behind.nth(rows.saturating_sub(1)).map(|(id, _)| id)
+    }
+
     /// What the index of rows takes in memory.
     pub(crate) fn index_bytes(&self) -> u64 {
         self.index.bytes()

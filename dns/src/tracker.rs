@@ -46,7 +46,8 @@ pub(crate) struct Tracker {
     /// A version that no row explained when it was first seen. The C++ writers move the version and write the row in
     /// two statements, so the row gets until the next look to appear.
     unexplained: Option<u64>,
-    rows: u64,
+    /// None where they are too many to be counted.
+    rows: Option<u64>,
     row_id_max: u64,
     /// Change rows that an edit of ours has written, until the next look shows them: what they tell is known.
     own: HashSet<(ModuleId, i64)>,
@@ -76,11 +77,6 @@ impl Tracker {
     /// The version as last seen.
     pub(crate) fn version(&self) -> u64 {
         self.version
-    }
-
-    /// The number of rows as last seen.
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows
     }
 
     /// Change rows with an id up to this were seen at least [`CHANGES_KEPT`] ago; 0 while none is known to be so old.
@@ -115,8 +111,10 @@ impl Tracker {
         let everything = self.note_version(observation);
         let told = everything || !modules.is_empty() || self.unexplained.is_some();
         let rows_after = (observation.max_id > self.row_id_max).then_some(self.row_id_max);
-        let moved = observation.rows != self.rows || observation.max_id < self.row_id_max;
-        let hurry = moved && !told && (rows_after.is_none() || observation.rows < self.rows);
+        let counts = observation.rows.zip(self.rows);
+        let are_fewer = counts.is_some_and(|(now, before)| now < before);
+        let moved = counts.is_some_and(|(now, before)| now != before) || observation.max_id < self.row_id_max;
+        let hurry = moved && !told && (rows_after.is_none() || are_fewer);
         (self.rows, self.row_id_max) = (observation.rows, observation.max_id);
         Reread {
             modules,
@@ -197,7 +195,7 @@ mod tests {
         Observation {
             version,
             changes: changes.to_vec(),
-            rows,
+            rows: Some(rows),
             max_id,
         }
     }

@@ -136,6 +136,18 @@ impl RouteStore for AnyStore {
         }
     }
 
+    async fn rows_between(
+        &mut self,
+        modules: &[ModuleId],
+        after: u64,
+        last: u64,
+    ) -> Result<Vec<RouteRecord>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.rows_between(modules, after, last).await,
+            Self::Mysql(store) => store.rows_between(modules, after, last).await,
+        }
+    }
+
     async fn rows_with(&mut self, ids: &[u64]) -> Result<Vec<RouteRecord>, StoreError> {
         match self {
             Self::Sqlite(store) => store.rows_with(ids).await,

@@ -107,8 +107,8 @@ pub struct Observation {
     pub version: u64,
     /// Change rows with an id above the look-back's start, by id; without those that name no module.
     pub changes: Vec<ChangeRow>,
-    /// Rows in `RouteData`.
-    pub rows: u64,
+    /// Rows in `RouteData`; none where they are too many to be counted at every look.
+    pub rows: Option<u64>,
     /// The largest id in `RouteData`; 0 where there is none.
     pub max_id: u64,
 }
@@ -135,6 +135,21 @@ pub trait RouteStore {
     /// Whether reading a module means passing over the whole table, as where there is no index by module.
     fn passes_over_all(&self) -> bool {
         false
+    }
+
+    /// The rows of these modules with an id above `after` and up to `last`, by id: a part of [`Self::rows_of`] where that
+    /// would take long. Several parts are not of one moment.
+    fn rows_between(
+        &mut self,
+        modules: &[ModuleId],
+        after: u64,
+        last: u64,
+    ) -> impl Future<Output = Result<Vec<RouteRecord>, StoreError>> {
+        async move {
+            let mut good = self.rows_of(modules).await?.good;
+            good.retain(|row| (after.saturating_add(1)..=last).contains(&row.id));
+            Ok(good)
+        }
     }
 
     /// The rows with these ids, as far as there are any; bad ones are left out.

@@ -26,8 +26,17 @@ impl Keeper {
             Some(after) => store.rows_after(after, GLANCE_ROWS_MAX as u32).await?.good,
             None => Vec::new(),
         };
-        let modules: BTreeSet<ModuleId> = rows.iter().map(|row| row.module).chain(told.clone()).collect();
+        let grown = rows.iter().map(|row| row.module);
+        let modules: BTreeSet<ModuleId> = grown.chain(told.iter().copied()).collect();
         let modules: Vec<ModuleId> = modules.into_iter().collect();
+        match &mut self.pass {
+            // It may have read them before.
+            Some(pass) => {
+                pass.changed(&modules);
+                pass.told(told);
+            }
+            None => self.note_unread(told.iter().copied(), Reason::Told),
+        }
         let catalog = self.publisher.catalog();
         let views = modules.iter().map(|module| catalog.view(*module));
         let ids: BTreeSet<u64> = views
@@ -45,7 +54,10 @@ impl Keeper {
         let news = news.collect();
         self.changes.extend(self.publisher.replace(news));
         let left = self.publisher.take_left();
-        self.note_unread(left, Reason::Told);
+        match &mut self.pass {
+            Some(pass) => pass.told(&left),
+            None => self.note_unread(left, Reason::Told),
+        }
         Ok(())
     }
 }

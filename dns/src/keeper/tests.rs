@@ -2,6 +2,7 @@
 
 mod gone;
 mod memory;
+mod unindexed;
 
 use super::*;
 use lars_store::routes::{ChangeRow, RouteRecord};
@@ -225,33 +226,6 @@ fn row_that_moved_leaves_the_module_that_nobody_named() {
 }
 
 #[test]
-fn without_an_index_known_and_new_rows_are_published_before_the_table_is_passed_over() {
-    let mut store = Memory {
-        passes_over_all: true,
-        ..Memory::default()
-    };
-    let ids: Vec<u64> = (1..=4).map(|cmdid| store.insert(cmdid, 1)).collect();
-    let mut keeper = loaded(&mut store);
-    let step = |keeper: &mut Keeper, store: &mut Memory| {
-        assert_eq!(now(keeper.look(store)).ok(), Some(Looked::Busy));
-        let changes = keeper.take_changes();
-        changes.iter().map(Change::module).collect::<Vec<_>>()
-    };
-    // A new row, an edited one, and one that has moved, which only a pass finds where it is now.
-    store.insert(1, 2);
-    store.announce(1);
-    store.rows.insert(ids[1], row(ids[1], 2, 9));
-    store.announce(2);
-    store.rows.insert(ids[2], row(ids[2], 4, 7));
-    store.announce(4);
-    assert_eq!(step(&mut keeper, &mut store), [module(1), module(2)]);
-    assert_eq!((nodes(&keeper, 1), nodes(&keeper, 4)), (2, 1));
-    assert_eq!(step(&mut keeper, &mut store), [module(4), module(3)]);
-    assert_eq!((nodes(&keeper, 3), nodes(&keeper, 4)), (0, 2));
-    assert_eq!(keeper.changes_found(), 0);
-}
-
-#[test]
 fn row_that_moved_unannounced_leaves_its_module_even_though_the_slice_agrees_later() {
     let mut store = Memory::default();
     let id = store.insert(1, 1);
@@ -416,27 +390,7 @@ fn random_writers_and_failures_end_at_what_the_store_has() {
     }
     let mut keeper = loaded(&mut store);
     for _ in 0..400 {
-        for _ in 0..random.usize(..4) {
-            // A quarter of the modules, so that never most of them are gone at once.
-            let cmdid = random.u32(..10);
-            let id = store
-                .rows
-                .values()
-                .filter(|row| row.module.cmdid < 10)
-                .map(|row| row.id)
-                .nth(random.usize(..9));
-            match (random.u32(..4), id) {
-                (0, Some(id)) => drop(store.rows.remove(&id)),
-                (1, Some(id)) => drop(store.rows.insert(id, row(id, cmdid, random.u32(1..9)))),
-                _ => drop(store.insert(cmdid, random.u32(1..9))),
-            }
-            match random.u32(..4) {
-                0 => store.announce(cmdid),
-                1 => store.version = random.u64(..1_000),
-                2 if random.u32(..10) == 0 => store.changes.clear(),
-                _ => {}
-            }
-        }
+        write_some(&mut store, &mut random);
         store.calls_left = (random.u32(..3) == 0).then(|| random.u32(..4));
         let _ = look(&mut keeper, &mut store);
         let versions = keeper.take_changes();
@@ -444,6 +398,35 @@ fn random_writers_and_failures_end_at_what_the_store_has() {
     }
     store.calls_left = None;
     looks(&mut keeper, &mut store, 8);
+    assert_is_as_the_store(&keeper, &store);
+}
+
+/// What any program may write.
+fn write_some(store: &mut Memory, random: &mut fastrand::Rng) {
+    for _ in 0..random.usize(..4) {
+        // A quarter of the modules, so that never most of them are gone at once.
+        let cmdid = random.u32(..10);
+        let id = store
+            .rows
+            .values()
+            .filter(|row| row.module.cmdid < 10)
+            .map(|row| row.id)
+            .nth(random.usize(..9));
+        match (random.u32(..4), id) {
+            (0, Some(id)) => drop(store.rows.remove(&id)),
+            (1, Some(id)) => drop(store.rows.insert(id, row(id, cmdid, random.u32(1..9)))),
+            _ => drop(store.insert(cmdid, random.u32(1..9))),
+        }
+        match random.u32(..4) {
+            0 => store.announce(cmdid),
+            1 => store.version = random.u64(..1_000),
+            2 if random.u32(..10) == 0 => store.changes.clear(),
+            _ => {}
+        }
+    }
+}
+
+fn assert_is_as_the_store(keeper: &Keeper, store: &Memory) {
     let mut expected: BTreeMap<u32, Vec<NodeAddr>> = BTreeMap::new();
     for row in store.rows.values() {
         expected.entry(row.module.cmdid).or_default().push(row.node);

@@ -16,36 +16,28 @@ const CHANGES_KEPT_S: u64 = 3_600;
 /// Modules of one statement: each adds one range to it, and a list of more than 500 pairs is turned into a table by the
 /// database first.
 const MODULES_A_STATEMENT: usize = 256;
-/// Counting the rows may take this share of the time at most. Counting a million takes 0.1 s, so that they are counted
-/// every 2 s.
+/// More rows are not counted: a look would take long, and changes wait for it. A hundred thousand take 20 ms.
+const COUNTED_MAX: u64 = 100_000;
+/// Counting may take this share of the time at most.
 const COUNTING_SHARE: u32 = 20;
 /// So many rows are counted at every look, within a millisecond or two, also where a busy machine took longer once.
 const COUNTED_ALWAYS: u64 = 10_000;
+/// A table that was too large to be counted is tried again after this time: it may have shrunk.
+const TRIED_AGAIN: Duration = Duration::from_secs(10);
 
-/// A look that has something to tell does not count, unless counting was put off for so long.
-const COUNTING_PUT_OFF: Duration = Duration::from_secs(10);
-
-/// How many rows `RouteData` had when they were counted last.
+/// How many rows `RouteData` had when they were counted last: none where it was too many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SizeSeen {
-    rows: u64,
+    rows: Option<u64>,
     counted: Option<(Instant, Duration)>,
-    /// The version, the largest id and the newest change row of the last look.
-    told: (u64, u64, u64),
 }
 
 impl SizeSeen {
-    /// The number of rows has to be counted again.
-    pub(super) fn forget(&mut self) {
-        self.counted = None;
-    }
-
-    /// Whether what was counted will do, for a look that has news or none.
-    fn is_fresh(self, is_news: bool) -> bool {
-        self.counted.is_some_and(|(when, took)| {
-            let due = took * COUNTING_SHARE;
-            let due = if is_news { due.max(COUNTING_PUT_OFF) } else { due };
-            self.rows > COUNTED_ALWAYS && when.elapsed() < due
+    /// Whether what was counted will do.
+    fn is_fresh(self) -> bool {
+        self.counted.is_some_and(|(when, took)| match self.rows {
+            Some(rows) => rows > COUNTED_ALWAYS && when.elapsed() < took * COUNTING_SHARE,
+            None => when.elapsed() < TRIED_AGAIN,
         })
     }
 }
@@ -68,15 +60,30 @@ impl RouteStore for MysqlStore {
         self.call("reading modules", async |db| {
             db.begin_snapshot().await?;
             let mut judge = Judge::new();
-            if db.layout.has_node_columns() || modules.len() <= MODULES_A_STATEMENT {
+            if db.layout.has_node_columns() {
                 for some in modules.chunks(MODULES_A_STATEMENT) {
                     judge = read_modules(db, some, judge).await?;
                 }
             } else {
-                judge = sift_modules(db, &modules, judge).await?;
+                judge = pick_out(db, &modules, (0, u64::MAX), judge).await?;
             }
             db.commit().await?;
             Ok(judge.into_rows())
+        })
+        .await
+    }
+
+    async fn rows_between(
+        &mut self,
+        modules: &[ModuleId],
+        after: u64,
+        last: u64,
+    ) -> Result<Vec<RouteRecord>, StoreError> {
+        let modules: BTreeSet<ModuleId> = modules.iter().copied().collect();
+        let modules: Vec<ModuleId> = modules.into_iter().collect();
+        self.call("passing over routes", async |db| {
+            let judge = pick_out(db, &modules, (after, last), Judge::new()).await?;
+            Ok(judge.into_rows().good)
         })
         .await
     }
@@ -141,7 +148,8 @@ impl RouteStore for MysqlStore {
     }
 
     async fn edit(&mut self, edits: &[RouteEdit]) -> Result<EditDone, StoreError> {
-        self.size.forget();
+        // What we changed ourselves is counted at once, where it is counted at all.
+        self.size.counted = self.size.counted.filter(|_| self.size.rows.is_none());
         let now_s = unix_now_s();
         self.call("editing routes", async |db| {
             db.begin().await?;
@@ -200,16 +208,16 @@ async fn look(
             .and_then(|value| u64::try_from(value).ok())
             .unwrap_or(0)
     };
-    let newest = changes.last().map_or(0, |row: &ChangeRow| row.id);
-    let told = (number(&version), number(&max_id), newest);
-    let is_news = std::mem::replace(&mut size.told, told) != told;
-    if !size.is_fresh(is_news) {
+    if !size.is_fresh() {
         let begun = Instant::now();
-        size.rows = db
+        let rows: Option<u64> = db
             .conn
-            .exec_first("SELECT COUNT(*) FROM RouteData", ())
-            .await?
-            .unwrap_or(0);
+            .exec_first(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM RouteData LIMIT ?) AS counted",
+                (COUNTED_MAX + 1,),
+            )
+            .await?;
+        size.rows = rows.filter(|rows| *rows <= COUNTED_MAX);
         size.counted = Some((Instant::now(), begun.elapsed()));
     }
     db.commit().await?;
@@ -231,39 +239,49 @@ fn change(row: &Row) -> Option<ChangeRow> {
     })
 }
 
+/// Reads the rows of some modules by the index of modules.
 async fn read_modules(db: &mut Connection, modules: &[ModuleId], judge: Judge) -> Result<Judge, CallError> {
-    // The last module fills a statement up to a power of two, so that few different ones are prepared.
-    let last = modules.last().copied();
-    let fill = modules.len().next_power_of_two() - modules.len();
-    let modules: Vec<ModuleId> = modules
-        .iter()
-        .copied()
-        .chain(last.into_iter().cycle().take(fill))
-        .collect();
-    let condition = condition(db, modules.len());
+    let modules = filled(modules);
     let statement = format!(
-        "SELECT {} FROM RouteData WHERE {condition} ORDER BY id",
-        row_columns(db)
+        "SELECT {} FROM RouteData WHERE {} ORDER BY id",
+        row_columns(db),
+        vec!["(modid = ? AND cmdid = ?)"; modules.len()].join(" OR ")
     );
-    let mut keys: Vec<Value> = Vec::with_capacity(modules.len() * 3);
-    if !db.layout.has_node_columns() {
-        keys.extend(modules.iter().map(|module| Value::from(module.modid)));
-    }
-    for module in &modules {
-        keys.extend([Value::from(module.modid), Value::from(module.cmdid)]);
-    }
+    let keys = modules.iter().flat_map(|module| [module.modid, module.cmdid]);
+    let keys: Vec<Value> = keys.map(Value::from).collect();
     Ok(db.conn.exec_fold(statement, keys, judge, take).await?)
 }
 
-/// Reads the whole table and keeps the rows of some modules, by number: where there is no index by module, a second
-/// statement with a list of them would cost a second pass.
-async fn sift_modules(
+/// Passes over the rows with an id above the first and up to the second, without an index, and keeps those of some
+/// modules, given by number. Few are picked out by the database: a list of single numbers is searched by halves and sorts
+/// out most rows before pairs are compared. Many are picked out here: a statement for each list of them would cost a
+/// pass each.
+async fn pick_out(
     db: &mut Connection,
     modules: &[ModuleId],
+    (after, last): (u64, u64),
     mut judge: Judge,
 ) -> Result<Judge, CallError> {
-    let statement = format!("SELECT {} FROM RouteData ORDER BY id", row_columns(db));
-    let mut rows = db.conn.exec_iter(statement, ()).await?;
+    if modules.is_empty() {
+        return Ok(judge);
+    }
+    let ids = format!(
+        "SELECT {} FROM RouteData WHERE id > ? AND id <= ?",
+        row_columns(db)
+    );
+    let mut keys = vec![Value::from(after), Value::from(last)];
+    if modules.len() <= MODULES_A_STATEMENT {
+        let modules = filled(modules);
+        keys.extend(modules.iter().map(|module| Value::from(module.modid)));
+        for module in &modules {
+            keys.extend([Value::from(module.modid), Value::from(module.cmdid)]);
+        }
+        let single = vec!["?"; modules.len()].join(", ");
+        let pairs = vec!["(?, ?)"; modules.len()].join(", ");
+        let statement = format!("{ids} AND modid IN ({single}) AND (modid, cmdid) IN ({pairs}) ORDER BY id");
+        return Ok(db.conn.exec_fold(statement, keys, judge, take).await?);
+    }
+    let mut rows = db.conn.exec_iter(format!("{ids} ORDER BY id"), keys).await?;
     while let Some(row) = rows.next().await? {
         let row = raw(&row);
         let key = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
@@ -277,14 +295,11 @@ async fn sift_modules(
     Ok(judge)
 }
 
-/// Rows of so many modules: ranges of the index where there is one; else one pass over the table, in which a list of
-/// single numbers is searched by halves and sorts out most rows before pairs are compared.
-fn condition(db: &Connection, modules: usize) -> String {
-    if db.layout.has_node_columns() {
-        return vec!["(modid = ? AND cmdid = ?)"; modules].join(" OR ");
-    }
-    let (keys, pairs) = (vec!["?"; modules].join(", "), vec!["(?, ?)"; modules].join(", "));
-    format!("modid IN ({keys}) AND (modid, cmdid) IN ({pairs})")
+/// The last fills a statement up to a power of two, so that few different ones are prepared.
+fn filled(modules: &[ModuleId]) -> Vec<ModuleId> {
+    let fill = modules.len().next_power_of_two() - modules.len();
+    let last = modules.last().into_iter().cycle().take(fill);
+    modules.iter().chain(last).copied().collect()
 }
 
 /// The columns of a row in the order in which [`take`] reads them; what an unmigrated database lacks stands there as
@@ -376,22 +391,18 @@ mod tests {
     }
 
     #[test]
-    fn large_table_is_counted_rarely_and_a_small_one_always() {
+    fn small_table_is_counted_always_a_larger_one_rarely_and_the_largest_hardly_ever() {
         let seen = |rows, ago_ms| SizeSeen {
             rows,
             counted: Instant::now()
                 .checked_sub(Duration::from_millis(ago_ms))
-                .map(|when| (when, Duration::from_millis(100))),
-            told: (0, 0, 0),
+                .map(|when| (when, Duration::from_millis(20))),
         };
-        assert!(!seen(COUNTED_ALWAYS, 0).is_fresh(true), "however long it took");
-        assert!(seen(COUNTED_ALWAYS + 1, 1_000).is_fresh(false));
-        assert!(!seen(COUNTED_ALWAYS + 1, 2_000).is_fresh(false));
-        assert!(
-            seen(COUNTED_ALWAYS + 1, 2_000).is_fresh(true),
-            "what is told goes first"
-        );
-        assert!(!seen(COUNTED_ALWAYS + 1, 10_000).is_fresh(true));
-        assert!(!SizeSeen::default().is_fresh(true));
+        assert!(!seen(Some(COUNTED_ALWAYS), 0).is_fresh(), "however long it took");
+        assert!(seen(Some(COUNTED_ALWAYS + 1), 200).is_fresh());
+        assert!(!seen(Some(COUNTED_ALWAYS + 1), 400).is_fresh());
+        assert!(seen(None, 9_000).is_fresh());
+        assert!(!seen(None, 10_000).is_fresh());
+        assert!(!SizeSeen::default().is_fresh());
     }
 }

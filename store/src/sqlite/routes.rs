@@ -121,7 +121,7 @@ fn look(
     let observation = Observation {
         version: unsigned(version.unwrap_or(0)),
         changes,
-        rows: size.rows,
+        rows: Some(size.rows),
         max_id: size.max_id,
     };
     Ok((size, observation))

@@ -51,6 +51,7 @@ macro_rules! all_sentences {
                 change_row_that_names_no_module_is_left_out,
                 pages_read_every_row_once_good_or_bad,
                 rows_of_reads_the_asked_modules_whole,
+                rows_are_read_by_their_ids_and_a_module_by_parts,
                 rows_that_cannot_be_served_say_why,
                 every_row_is_given_once_however_far_ids_lie_apart,
                 change_rows_are_pruned_after_an_hour;

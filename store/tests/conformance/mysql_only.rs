@@ -112,6 +112,15 @@ fn many_modules_of_an_unmigrated_database_are_read_as_few_are() {
             bad.extend(some.bad);
         }
         good.sort_by_key(|row| row.id);
+        assert!(store.passes_over_all(), "it has no index by module");
+        for modules in [&modules[..], &modules[..100]] {
+            let expected = store.rows_of(modules).await.expect("rows").good;
+            let middle = expected[expected.len() / 2].id;
+            let mut parts = store.rows_between(modules, 0, middle).await.expect("rows");
+            assert_eq!(parts.len(), expected.len() / 2 + 1);
+            parts.extend(store.rows_between(modules, middle, u64::MAX).await.expect("rows"));
+            assert_eq!(parts, expected);
+        }
         assert_eq!((all.good, all.bad), (good, bad));
     });
 }

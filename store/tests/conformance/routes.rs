@@ -10,7 +10,7 @@ pub(crate) async fn fresh_store_is_empty<P: Place>(place: P) {
     let seen = store.observe(0).await.expect("observe");
     assert_eq!(
         (seen.version, seen.rows, seen.max_id, seen.changes.len()),
-        (0, 0, 0, 0)
+        (0, Some(0), 0, 0)
     );
     let page = store.rows_after(0, 10).await.expect("page");
     assert_eq!((page.good.len(), page.bad.len(), page.last_id), (0, 0, None));
@@ -28,7 +28,7 @@ pub(crate) async fn observation_shows_what_any_program_changed<P: Place>(place: 
         )
         .await;
     let seen = store.observe(0).await.expect("observe");
-    assert_eq!((seen.version, seen.rows), (77, 1));
+    assert_eq!((seen.version, seen.rows), (77, Some(1)));
     assert_eq!(
         seen.changes
             .iter()
@@ -48,7 +48,7 @@ pub(crate) async fn observation_shows_what_any_program_changed<P: Place>(place: 
     // Our own write is seen as well, by the connection that wrote and by another.
     store.edit(&[put(M2, v4(2))]).await.expect("edit");
     let own = store.observe(seen.changes[0].id).await.expect("observe");
-    assert_eq!((own.rows, own.changes.len()), (2, 1));
+    assert_eq!((own.rows, own.changes.len()), (Some(2), 1));
     assert_eq!(
         place
             .open()
@@ -73,7 +73,7 @@ pub(crate) async fn bare_delete_is_visible_in_rows_and_largest_id<P: Place>(plac
         (before.version, &before.changes),
         "a bare DELETE says nothing"
     );
-    assert_eq!((before.rows, after.rows), (2, 1));
+    assert_eq!((before.rows, after.rows), (Some(2), Some(1)));
     assert!(after.max_id < before.max_id);
     // A row that takes its place gets an id of its own, so that the two together do not look like nothing.
     place
@@ -177,6 +177,34 @@ pub(crate) async fn rows_of_reads_the_asked_modules_whole<P: Place>(place: P) {
     assert_eq!((none.good.len(), none.last_id), (0, None));
 }
 
+pub(crate) async fn rows_are_read_by_their_ids_and_a_module_by_parts<P: Place>(place: P) {
+    let mut store = place.open().await;
+    let edits: Vec<_> = (1..=4)
+        .flat_map(|last| [put(M1, v4(last)), put(M2, v4(last))])
+        .collect();
+    store.edit(&edits).await.expect("edit");
+    let rows = store.rows_of(&[M1]).await.expect("rows").good;
+    let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
+    for asked in [&ids[..3], &ids[1..2], &[]] {
+        let found = store.rows_with(asked).await.expect("rows");
+        assert!(
+            found.iter().map(|row| row.id).eq(asked.iter().copied()),
+            "{found:?}"
+        );
+        assert!(found.iter().all(|row| rows.contains(row)), "{found:?}");
+    }
+    assert_eq!(store.rows_with(&[u64::MAX]).await.expect("rows"), []);
+    for (after, last, expected) in [
+        (0, u64::MAX, &rows[..]),
+        (ids[0], ids[2], &rows[1..3]),
+        (ids[3], u64::MAX, &[]),
+    ] {
+        let part = store.rows_between(&[M1], after, last).await.expect("rows");
+        assert_eq!(part, expected);
+    }
+    assert_eq!(store.rows_between(&[], 0, u64::MAX).await.expect("rows"), []);
+}
+
 pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
     place.widen().await;
     place
@@ -194,7 +222,10 @@ pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
              (1, 1, 0, 80, 100, '', 'serving', x'20010db8000000000000000000000001'),
              (1, 1, 0, 80, 100, '', 'serving', x'20010db8'),
              (4294967296, 1, 167772168, 80, 100, '', 'serving', NULL),
-             (1, 1, 167772169, 80, 100, 'z', 'draining', NULL);",
+             (1, 1, 167772170, 80, 100, '', 'Serving', NULL),
+             (1, 1, 167772170, 80, 100, '', 'serving ', NULL),
+             (1, 1, 167772169, 80, 100, 'z', 'draining', NULL),
+             (1, 1, 167772170, 80, 99, ' ', 'serving', NULL);",
         )
         .await;
     let mut store = place.open().await;
@@ -202,12 +233,13 @@ pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
     let good: Vec<_> = page
         .good
         .iter()
-        .map(|row| (row.node, row.state, &*row.zone))
+        .map(|row| (row.node, row.weight, row.state, &*row.zone))
         .collect();
     let expected = [
-        (v4(1), NodeState::Serving, ""),
-        (v6(1), NodeState::Serving, ""),
-        (v4(9), NodeState::Draining, "z"),
+        (v4(1), 100, NodeState::Serving, ""),
+        (v6(1), 100, NodeState::Serving, ""),
+        (v4(9), 100, NodeState::Draining, "z"),
+        (v4(10), 99, NodeState::Serving, " "),
     ];
     assert_eq!(good, expected);
     let reasons: Vec<_> = page.bad.iter().map(|bad| bad.reason.as_str()).collect();
@@ -222,22 +254,25 @@ pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
         "33 bytes",
         "4 bytes",
         "modid",
+        "'Serving'",
+        "'serving '",
     ];
     assert_eq!(reasons.len(), parts.len(), "{reasons:?}");
     for (reason, part) in reasons.iter().zip(parts) {
         assert!(reason.contains(part), "'{reason}' lacks '{part}'");
     }
-    assert_eq!(page.bad.last().map(|bad| bad.module), Some((4_294_967_296, 1)));
     // The same module by itself: the same rows, but the one that names no module.
+    let mut of_module = page.bad.clone();
+    assert_eq!(of_module.remove(9).module, (4_294_967_296, 1));
     let rows = store.rows_of(&[M1]).await.expect("rows");
-    assert_eq!((&rows.good, &rows.bad[..]), (&page.good, &page.bad[..9]));
+    assert_eq!((&rows.good, &rows.bad), (&page.good, &of_module));
     let ids: BTreeSet<u64> = page
         .good
         .iter()
         .map(|row| row.id)
         .chain(page.bad.iter().map(|bad| bad.id))
         .collect();
-    assert_eq!((ids.len(), ids.last().copied()), (13, page.last_id));
+    assert_eq!((ids.len(), ids.last().copied()), (16, page.last_id));
     // Row by row each is judged by itself: the second of a node is given too.
     let mut given = Vec::new();
     let read = store
@@ -256,7 +291,7 @@ pub(crate) async fn rows_that_cannot_be_served_say_why<P: Place>(place: P) {
         .expect("page");
     assert_eq!(
         (given.len(), read.bad.len(), read.last_id),
-        (5, 2, Some(page.bad[2].id)),
+        (6, 2, Some(page.bad[2].id)),
         "the second row, and two that are bad"
     );
 }

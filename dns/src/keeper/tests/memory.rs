@@ -58,7 +58,7 @@ impl RouteStore for Memory {
                 .filter(|row| row.id > changes_after)
                 .copied()
                 .collect(),
-            rows: self.rows.len() as u64,
+            rows: Some(self.rows.len() as u64),
             max_id: self.rows.keys().next_back().copied().unwrap_or(0),
         })
     }

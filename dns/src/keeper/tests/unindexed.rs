@@ -1,0 +1,187 @@
+//! A store without an index by module, whose table is passed over by slices of three rows.
+
+use super::*;
+
+/// Rows of a slice.
+const SLICE: usize = 3;
+
+fn unindexed() -> Memory {
+    Memory {
+        passes_over_all: true,
+        ..Memory::default()
+    }
+}
+
+fn loaded(store: &mut Memory) -> Keeper {
+    let mut keeper = super::loaded(store);
+    keeper.slice_rows = SLICE;
+    keeper
+}
+
+/// One step; gives the changed modules.
+fn step(keeper: &mut Keeper, store: &mut Memory) -> Vec<ModuleId> {
+    now(keeper.look(store)).expect("the store answers");
+    keeper.take_changes().iter().map(Change::module).collect()
+}
+
+/// Steps until something is published; gives it, and the number of steps.
+fn published(keeper: &mut Keeper, store: &mut Memory) -> (Vec<ModuleId>, usize) {
+    let steps = (1..200).map(|steps| (step(keeper, store), steps));
+    steps
+        .into_iter()
+        .find(|(changed, _)| !changed.is_empty())
+        .expect("something is published")
+}
+
+/// Steps until a pass is in its middle.
+fn pass_begins(keeper: &mut Keeper, store: &mut Memory) {
+    while !keeper.pass.as_ref().is_some_and(Pass::is_in_its_middle) {
+        assert_eq!(step(keeper, store), []);
+    }
+}
+
+fn addresses(keeper: &Keeper, cmdid: u32) -> Vec<NodeAddr> {
+    let route = keeper.publisher.catalog().view(module(cmdid)).route();
+    route.nodes().iter().map(|node| node.addr).collect()
+}
+
+#[test]
+fn known_and_new_rows_are_published_before_the_table_is_passed_over() {
+    let mut store = unindexed();
+    let ids: Vec<u64> = (1..=4).map(|cmdid| store.insert(cmdid, 1)).collect();
+    let mut keeper = loaded(&mut store);
+    // A new row, an edited one, and one that has moved, which only a pass finds where it is now.
+    store.insert(1, 2);
+    store.announce(1);
+    store.rows.insert(ids[1], row(ids[1], 2, 9));
+    store.announce(2);
+    store.rows.insert(ids[2], row(ids[2], 4, 7));
+    store.announce(4);
+    assert_eq!(step(&mut keeper, &mut store), [module(1), module(2)]);
+    assert_eq!((nodes(&keeper, 1), nodes(&keeper, 4)), (2, 1));
+    assert_eq!(published(&mut keeper, &mut store).0, [module(4)]);
+    assert_eq!(published(&mut keeper, &mut store).0, [module(3)]);
+    assert_eq!((nodes(&keeper, 3), nodes(&keeper, 4)), (0, 2));
+    assert_eq!(keeper.changes_found(), 0);
+}
+
+#[test]
+fn change_does_not_wait_for_a_pass_under_way() {
+    let mut store = unindexed();
+    // Enough that the sweep, which has its turn now and then, is not sooner.
+    let ids: Vec<u64> = (0..2_000).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    keeper.slice_rows = 100;
+    store.rows.remove(&ids[1_995]);
+    store.announce(5);
+    pass_begins(&mut keeper, &mut store);
+    store.insert(7, 5_000);
+    store.announce(7);
+    let (changed, steps) = published(&mut keeper, &mut store);
+    assert_eq!(changed, [module(7)]);
+    assert!(steps <= 2, "the next look tells it: {steps}");
+    assert!(keeper.pass.as_ref().is_some_and(Pass::is_in_its_middle));
+    let (changed, steps) = published(&mut keeper, &mut store);
+    assert_eq!((changed, nodes(&keeper, 5)), (vec![module(5)], 199));
+    assert!(steps > 30, "slices and looks in turn: {steps}");
+}
+
+#[test]
+fn slices_of_different_moments_are_not_put_together() {
+    let mut store = unindexed();
+    let ids: Vec<u64> = (0..60).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    // Rows of module 2 at 2, 12, 22, 32, 42, 52; the pass for one that is gone has read the first.
+    store.rows.remove(&ids[32]);
+    store.announce(2);
+    pass_begins(&mut keeper, &mut store);
+    // At once: the first gets another address, and the last is gone.
+    let before = addresses(&keeper, 2)[0];
+    store.rows.insert(ids[2], row(ids[2], 2, 200));
+    store.rows.remove(&ids[52]);
+    store.announce(2);
+    for _ in 0..300 {
+        step(&mut keeper, &mut store);
+        let is_seen = !addresses(&keeper, 2).contains(&before);
+        assert!(
+            is_seen || nodes(&keeper, 2) == 6,
+            "a half of the change: {:?}",
+            addresses(&keeper, 2)
+        );
+    }
+    assert_is_as_the_store(&keeper, &store);
+    assert_eq!(nodes(&keeper, 2), 4);
+}
+
+#[test]
+fn row_added_without_a_word_in_the_middle_of_a_pass_stays() {
+    let mut store = unindexed();
+    let ids: Vec<u64> = (0..60).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.rows.remove(&ids[2]);
+    store.announce(2);
+    pass_begins(&mut keeper, &mut store);
+    while keeper.pass.as_ref().is_some_and(Pass::has_more) {
+        step(&mut keeper, &mut store);
+    }
+    store.insert(2, 200);
+    assert_eq!(published(&mut keeper, &mut store).0, [module(2)]);
+    for _ in 0..100 {
+        assert_is_as_the_store(&keeper, &store);
+        step(&mut keeper, &mut store);
+    }
+}
+
+#[test]
+fn module_that_is_told_at_every_look_loses_its_nodes_too() {
+    let mut store = unindexed();
+    let ids: Vec<u64> = (0..60).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.rows.remove(&ids[3]);
+    let lost = (0..200).find(|_| {
+        store.announce(3);
+        step(&mut keeper, &mut store);
+        nodes(&keeper, 3) == 5
+    });
+    assert!(lost.is_some());
+}
+
+#[test]
+fn store_that_fails_in_the_middle_of_a_pass_is_read_when_it_is_back() {
+    let mut store = unindexed();
+    let ids: Vec<u64> = (0..60).map(|last| store.insert(last % 10, last)).collect();
+    let mut keeper = loaded(&mut store);
+    store.rows.remove(&ids[4]);
+    store.announce(4);
+    pass_begins(&mut keeper, &mut store);
+    store.calls_left = Some(0);
+    assert!(now(keeper.look(&mut store)).is_err());
+    store.calls_left = None;
+    assert_eq!(published(&mut keeper, &mut store).0, [module(4)]);
+    assert_is_as_the_store(&keeper, &store);
+}
+
+#[test]
+fn random_writers_and_failures_between_slices_end_at_what_the_store_has() {
+    let seed = std::env::var("LARS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("LARS_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut store = unindexed();
+    for cmdid in 0..40 {
+        store.insert(cmdid, 1);
+    }
+    let mut keeper = loaded(&mut store);
+    for _ in 0..2_000 {
+        if random.u32(..8) == 0 {
+            write_some(&mut store, &mut random);
+        }
+        store.calls_left = (random.u32(..30) == 0).then(|| random.u32(..3));
+        let _ = now(keeper.look(&mut store));
+    }
+    store.calls_left = None;
+    for _ in 0..1_000 {
+        step(&mut keeper, &mut store);
+    }
+    assert_is_as_the_store(&keeper, &store);
+}
