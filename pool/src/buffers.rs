@@ -147,7 +147,7 @@ impl Shared {
     fn check_in(&self, start: NonNull<u8>, capacity: usize, class: Option<BufferClass>) {
         if let Some(class) = class {
             let region = &self.regions[class as usize];
-            let slot = (self.arena.offset_of(start) - region.offset) / class.bytes();
+            let slot = (self.arena.offset_of(start) - region.offset) >> class.shift();
             region.free.give(self.counters.lent(class), slot as u32);
         } else {
             self.free(start, capacity);
