@@ -65,6 +65,7 @@ over_both! {
         flood_of_frames_leaves_turns_for_others,
         peer_that_asks_more_than_it_reads_is_held_back_and_served_in_the_end,
         exhausted_pool_slows_the_flooding_peers_and_nobody_else,
+        those_who_read_nothing_leave_an_exhausted_pool_to_others,
     }
     scarcity {
         callers_share_fewer_receive_slots_than_they_are,

@@ -92,11 +92,6 @@ impl Memory {
         self.short.get()
     }
 
-    /// Whether there is nothing left to answer from.
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.is_short() && self.replies.check_out(1).is_none()
-    }
-
     /// Whether the pool was found exhausted since the last call.
     pub(crate) fn take_was_short(&self) -> bool {
         self.was_short.take()
@@ -137,12 +132,11 @@ mod tests {
             PARKED_MAX as usize + 1,
             "the arena's page counts too"
         );
-        assert!(memory.take_was_short() && !memory.is_exhausted());
+        assert!(memory.take_was_short());
         let replies: Vec<_> = std::iter::from_fn(|| memory.for_reply(100, 4096)).collect();
         assert_eq!(replies.len(), REPLIES_MAX as usize + 1);
-        assert!(memory.is_exhausted());
         drop(replies);
-        assert!(memory.is_short() && !memory.is_exhausted());
+        assert!(memory.is_short());
         drop(only);
         assert!(!memory.is_short());
     }

@@ -193,12 +193,14 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         let Some(connection) = self.desk.connections.open_mut(id) else {
             return Some(Pumped::Closed);
         };
-        if connection.out.bytes() >= OUT_PAUSE_BYTES || (crowded && !connection.out.is_empty()) {
+        // While memory is short, only who has read all answers gets another, whatever it is written to. Who lets them
+        // lie takes no more turns until it has read them, and leaves the receive slots to others.
+        let (unread, short) = (!connection.out.is_empty(), memory.is_short());
+        let deaf = unread && (crowded || (short && connection.blocked));
+        if connection.out.bytes() >= OUT_PAUSE_BYTES || deaf {
             return Some(Pumped::Paused);
         }
-        // While memory is short, only who has read all answers gets another from the reserve.
-        let unanswerable = memory.is_short() && (!connection.out.is_empty() || memory.is_exhausted());
-        if (over || unanswerable) && connection.inflow.unhandled() > 0 {
+        if (over || (short && unread)) && connection.inflow.unhandled() > 0 {
             return Some(Pumped::Starved);
         }
         let view = match connection.inflow.take(memory, &mut self.backend) {

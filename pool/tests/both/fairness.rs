@@ -3,6 +3,7 @@
 use crate::caller::Caller;
 use crate::service::{Service, Wanted, eventually, frame, verb};
 use lars_pool::{BufferPoolConfig, CloseReason, IoChoice, UNSENT_BYTES_MIN};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -261,7 +262,51 @@ pub(crate) fn exhausted_pool_slows_the_flooding_peers_and_nobody_else(io: IoChoi
     assert_eq!(service.sum("lars_pool_connections"), 41 - 1);
 }
 
+pub(crate) fn those_who_read_nothing_leave_an_exhausted_pool_to_others(io: IoChoice) {
+    // More than there are answers in reserve.
+    const DEAF: usize = 300;
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
+    let questions = frame(verb::ECHO, &[7; 1000]).repeat(100);
+    let mut deaf: Vec<(Caller, usize)> = (0..DEAF).map(|_| (Caller::unix(&service), 0)).collect();
+    let mut good = Caller::unix(&service);
+    // Until no socket takes more: all that is unread lies with the service, or would.
+    let mut pushed = true;
+    while std::mem::take(&mut pushed) {
+        for (caller, sent) in &mut deaf {
+            let taken = caller.push(&questions[*sent..]);
+            *sent = (*sent + taken) % questions.len();
+            pushed |= taken > 0;
+        }
+    }
+    eventually("the pool is exhausted", || {
+        service.sum("lars_pool_buffers_exhausted_total") > 0
+    });
+    let begun = Instant::now();
+    for _ in 0..100 {
+        good.echoes(b"me too");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "served after {:?}: once those who read nothing were closed",
+        begun.elapsed()
+    );
+}
+
 impl Caller {
+    /// Sends what the socket takes without waiting; how much that is.
+    fn push(&mut self, bytes: &[u8]) -> usize {
+        let Self::Unix(stream) = self else {
+            panic!("only over a Unix socket")
+        };
+        stream.set_nonblocking(true).expect("a socket option");
+        // Who reads nothing may be closed for it.
+        stream.write(bytes).unwrap_or(0)
+    }
+
     /// The rest of what [`exhausted_pool_slows_the_flooding_peers_and_nobody_else`] began.
     fn end_of_frame(&mut self) {
         let mut writer = self.again();
