@@ -1,14 +1,14 @@
 //! The epoll twin: the same behaviour as the ring's, for kernels and containers that forbid io_uring.
 
 use crate::buffers::BufferPool;
-use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending};
+use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending, Wait, send_now};
 use crate::cores::slots::{Inbound, SLOT_BYTES, Slots};
 use crate::cores::token::{Operation, pack, unpack};
 use crate::handler::ConnectionId;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::Instant;
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
@@ -248,18 +248,9 @@ impl Backend for EpollBackend {
         });
     }
 
-    fn send(&mut self, _: ConnectionId, fd: RawFd, bytes: &[u8]) -> Sending {
+    fn send(&mut self, _: ConnectionId, fd: RawFd, bytes: &[u8], _: bool) -> Sending {
         self.system_calls += 1;
-        let (start, flags) = (bytes.as_ptr(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
-        // SAFETY: the bytes are only read and live as long as the call.
-        let result = unsafe { libc::send(fd, start.cast(), bytes.len(), flags) };
-        if let Ok(taken) = usize::try_from(result) {
-            return Sending::Done(taken);
-        }
-        match io::Error::last_os_error().raw_os_error() {
-            Some(libc::EAGAIN | libc::EINTR) => Sending::Blocked,
-            errno => Sending::Failed(errno.unwrap_or(libc::EIO)),
-        }
+        send_now(fd, bytes)
     }
 
     fn await_writable(&mut self, connection: ConnectionId, fd: RawFd) {
@@ -291,12 +282,16 @@ impl Backend for EpollBackend {
         self.free.push(inbound.slot());
     }
 
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let milliseconds = match timeout {
+    fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        let milliseconds = match wait {
             _ if !self.extra.is_empty() => 0,
-            None => -1,
+            Wait::No => 0,
+            Wait::Ever => -1,
             // Rounded up: a core that wakes too early would spin until it is time.
-            Some(timeout) => i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
+            Wait::Until(at) => {
+                let left = at.saturating_duration_since(Instant::now());
+                i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+            }
         };
         (self.next, self.ready_len) = (0, 0);
         self.system_calls += 1;

@@ -121,6 +121,7 @@ pub(crate) fn open() -> Result<IoUring, NoRing> {
         opcode::WriteFixed::CODE,
         opcode::PollAdd::CODE,
         opcode::AsyncCancel::CODE,
+        opcode::Timeout::CODE,
     ];
     if !used.iter().all(|code| probe.is_supported(*code)) {
         return Err(NoRing::at("a look for the operations used")(

@@ -1,16 +1,18 @@
 //! One core's ring: multishot receives into provided slots, writes from the registered arena, one submit a turn.
 
+mod alarms;
 mod provided;
 
 use crate::buffers::BufferPool;
-use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending};
+use crate::cores::backend::{Backend, Event, Receive, ReceiveEnd, Sending, Wait, send_now};
 use crate::cores::slots::{Inbound, SLOT_BYTES, Slots};
 use crate::cores::token::{Operation, pack, unpack};
 use crate::handler::{ConnectionId, CoreIndex};
 use crate::ladder::{self, NoRing};
 use crate::stats::CoreStats;
+use alarms::Alarms;
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::types::Fd;
 use io_uring::{IoUring, cqueue, opcode};
 use provided::{GROUP, ProvidedRing};
 use std::collections::VecDeque;
@@ -19,7 +21,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Never waits, never raises SIGPIPE, and takes less than everything for a failure, so that it is reported.
 const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
@@ -36,6 +38,7 @@ pub(crate) struct RingBackend {
     // Dropped first: the kernel is done with slots and arena when the ring is closed.
     ring: IoUring,
     provided: ProvidedRing,
+    alarms: Alarms,
     slots: Slots,
     /// Keeps the registered arena mapped.
     _pool: BufferPool,
@@ -68,6 +71,7 @@ impl RingBackend {
         let mut backend = Self {
             ring,
             provided,
+            alarms: Alarms::default(),
             slots,
             _pool: pool.clone(),
             registered: 0..0,
@@ -118,6 +122,11 @@ impl RingBackend {
         &self.all_stats[usize::from(self.core.0)]
     }
 
+    /// Whether nothing came since completions were last taken.
+    fn is_quiet(&mut self) -> bool {
+        self.ring.completion().is_empty() && !self.ring.submission().taskrun()
+    }
+
     /// Puts an entry into the submission queue; a full queue is submitted first.
     fn push(&mut self, entry: &Entry) {
         // SAFETY: see each entry's maker: what it points to stays until the operation is over.
@@ -166,6 +175,7 @@ impl RingBackend {
                     self.events.push_back(Event::Sent { connection, result });
                 }
                 Operation::Writable(connection) => self.events.push_back(Event::Writable(connection)),
+                Operation::Alarm => self.alarms.rang(),
                 Operation::Ignored => {}
             }
         }
@@ -185,30 +195,26 @@ impl RingBackend {
         }
     }
 
-    /// Submits, and waits for a completion if `timeout` allows.
-    fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Submits, and waits for a completion if `wait` allows.
+    fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        if let Wait::Until(at) = wait
+            && let Some(alarm) = self.alarms.set(at)
+        {
+            self.push(&alarm);
+        }
         let mut submission = self.ring.submission();
         submission.sync();
         let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
         drop(submission);
-        if idle && timeout == Some(Duration::ZERO) {
+        if idle && wait == Wait::No {
             return Ok(());
         }
         self.system_calls += 1;
-        let result = match timeout {
-            Some(Duration::ZERO) => self.ring.submit(),
-            None => self.ring.submit_and_wait(1),
-            Some(timeout) => {
-                let timespec = Timespec::from(timeout);
-                let args = SubmitArgs::new().timespec(&timespec);
-                self.ring.submitter().submit_with_args(1, &args)
-            }
-        };
-        match result {
+        match self.ring.submit_and_wait(usize::from(wait != Wait::No)) {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
-                // Time is up; a signal came; the kernel lacks memory, or room for completions, for a moment.
-                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
+                // A signal came; the kernel lacks memory, or room for completions, for a moment.
+                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
                 _ => Err(error),
             },
         }
@@ -295,7 +301,9 @@ impl Backend for RingBackend {
             self.push(&cancel.user_data(pack(Operation::Ignored)));
         }
         for _ in 0..LEAVE_ROUNDS_MAX {
-            if self.unwatched.len() >= self.datagrams.len() || self.enter(Some(LEAVE_ROUND)).is_err() {
+            if self.unwatched.len() >= self.datagrams.len()
+                || self.enter(Wait::Until(Instant::now() + LEAVE_ROUND)).is_err()
+            {
                 break;
             }
             self.collect();
@@ -324,7 +332,13 @@ impl Backend for RingBackend {
         );
     }
 
-    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8]) -> Sending {
+    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8], alone: bool) -> Sending {
+        // Through the ring a send ends the wait that submits it, so that the core enters the kernel once more to
+        // sleep. The one send of a turn costs less by itself, unless more has come meanwhile: then that does not sleep.
+        if alone && self.is_quiet() {
+            self.system_calls += 1;
+            return send_now(fd, bytes);
+        }
         // Other memory looks the same from here: the heap, shared bytes, reserves.
         let entry = if self.registered.contains(&(bytes.as_ptr() as usize)) {
             write_fixed(fd, bytes)
@@ -363,18 +377,13 @@ impl Backend for RingBackend {
         self.provided.provide(inbound.slot(), &self.slots);
     }
 
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    fn wait(&mut self, wait: Wait) -> io::Result<()> {
         if !self.waker_armed {
             self.arm_waker();
         }
         self.watch_again();
         // Where something is sent this does not sleep: sends are tried while they are submitted, and complete at once.
-        let timeout = if self.events.is_empty() {
-            timeout
-        } else {
-            Some(Duration::ZERO)
-        };
-        self.enter(timeout)?;
+        self.enter(if self.events.is_empty() { wait } else { Wait::No })?;
         self.collect();
         self.collect_overflow();
         Ok(())

@@ -4,7 +4,7 @@ use super::slots::Inbound;
 use crate::handler::ConnectionId;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::time::Duration;
+use std::time::Instant;
 
 /// What the kernel reports.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,6 +71,17 @@ pub(crate) enum Sending {
     Failed(i32),
 }
 
+/// How long to wait for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    No,
+    /// Until this moment.
+    Until(Instant),
+    /// For ever.
+    Ever,
+}
+
 /// One core's way to move bytes.
 pub(crate) trait Backend {
     /// Reports [`Event::Woken`] whenever this eventfd is written. Its counter need not be read.
@@ -92,8 +103,8 @@ pub(crate) trait Backend {
     /// [`Event::ReceiveEnded`].
     fn stop_receiving(&mut self, connection: ConnectionId, fd: RawFd);
 
-    /// Sends without ever waiting for the peer.
-    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8]) -> Sending;
+    /// Sends without ever waiting for the peer. `alone` says that nothing else is sent in this turn.
+    fn send(&mut self, connection: ConnectionId, fd: RawFd, bytes: &[u8], alone: bool) -> Sending;
 
     /// Reports [`Event::Writable`] once.
     fn await_writable(&mut self, connection: ConnectionId, fd: RawFd);
@@ -114,9 +125,9 @@ pub(crate) trait Backend {
     /// Gives a slot back.
     fn release(&mut self, inbound: Inbound);
 
-    /// Submits what was asked for and waits: for an event, a wake-up or the time-out; `None` waits for ever. Returns at
-    /// once where something was sent, so that it is known to be before a sleep.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+    /// Submits what was asked for and waits for an event, a wake-up or the end of `wait`. May return earlier, and does so
+    /// at once where something was sent, so that it is known to be before a sleep.
+    fn wait(&mut self, wait: Wait) -> io::Result<()>;
 
     /// Whether [`Self::next_event`] has something.
     fn has_events(&self) -> bool;
@@ -126,4 +137,18 @@ pub(crate) trait Backend {
 
     /// The next thing that [`Self::wait`] brought.
     fn next_event(&mut self) -> Option<Event>;
+}
+
+/// Sends in a system call of its own.
+pub(crate) fn send_now(fd: RawFd, bytes: &[u8]) -> Sending {
+    let (start, flags) = (bytes.as_ptr(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    // SAFETY: the bytes are only read and live as long as the call.
+    let result = unsafe { libc::send(fd, start.cast(), bytes.len(), flags) };
+    if let Ok(taken) = usize::try_from(result) {
+        return Sending::Done(taken);
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR) => Sending::Blocked,
+        errno => Sending::Failed(errno.unwrap_or(libc::EIO)),
+    }
 }

@@ -1,7 +1,7 @@
 //! One core's loop: wait, take all completions, let the handler decide, submit once. The same over both backends.
 
 use super::accepting::Listening;
-use super::backend::{Backend, Event, ReceiveEnd};
+use super::backend::{Backend, Event, ReceiveEnd, Wait};
 use super::datagrams::Datagrams;
 use super::desk::Desk;
 use super::ending::Stopping;
@@ -152,33 +152,34 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// Sleeps until something happens or is due.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = self.timeout();
-        if timeout == Some(Duration::ZERO) {
-            return self.backend.wait(timeout);
+        let wait = self.patience();
+        if wait == Wait::No {
+            return self.backend.wait(wait);
         }
-        if self.looks_busily(timeout)? {
+        if self.looks_busily(wait)? {
             return Ok(());
         }
         self.desk.stats().sleeps.add(1);
         self.inbox.waker.prepare_sleep();
         let must_go_on =
             !self.inbox.is_empty() || (self.inbox.stop.load(Ordering::Acquire) && self.stopping.is_none());
-        let result = self
-            .backend
-            .wait(if must_go_on { Some(Duration::ZERO) } else { timeout });
+        let result = self.backend.wait(if must_go_on { Wait::No } else { wait });
         self.inbox.waker.woke();
         result
     }
 
     /// Looks for something to do for as long as the configuration says and nothing is due. While it looks, nobody who
     /// has something for this core needs a system call to say so. Returns whether there is something.
-    fn looks_busily(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+    fn looks_busily(&mut self, wait: Wait) -> io::Result<bool> {
         if self.busy_poll.is_zero() {
             return Ok(false);
         }
-        let until = Instant::now() + timeout.unwrap_or(self.busy_poll).min(self.busy_poll);
+        let mut until = Instant::now() + self.busy_poll;
+        if let Wait::Until(at) = wait {
+            until = until.min(at);
+        }
         loop {
-            self.backend.wait(Some(Duration::ZERO))?;
+            self.backend.wait(Wait::No)?;
             let found = self.backend.has_events() || !self.inbox.is_empty();
             let stop = self.inbox.stop.load(Ordering::Relaxed) && self.stopping.is_none();
             if found || stop {
@@ -191,11 +192,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         }
     }
 
-    /// How long nothing needs doing; `None` for ever.
-    fn timeout(&self) -> Option<Duration> {
+    /// How long nothing needs doing.
+    fn patience(&self) -> Wait {
         let datagrams = self.datagrams.iter().any(Datagrams::is_ready);
         if self.ready || datagrams || self.desk.posts.has_own() {
-            return Some(Duration::ZERO);
+            return Wait::No;
         }
         let retry = self.datagrams.iter().any(Datagrams::is_blocked)
             || !self.waiting.is_empty()
@@ -207,8 +208,11 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             self.stopping.as_ref().map(Stopping::deadline),
             retry.then(|| self.now + RETRY_INTERVAL),
         ];
-        let next = at.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        match at.into_iter().flatten().min() {
+            Some(at) if at <= self.now => Wait::No,
+            Some(at) => Wait::Until(at),
+            None => Wait::Ever,
+        }
     }
 
     /// Takes all completions. Returns whether all there was are writes that are done: then nothing is to be decided,

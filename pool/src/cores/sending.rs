@@ -14,15 +14,16 @@ const STALL_MAX: Duration = Duration::from_secs(10);
 impl<H: Handler, B: Backend> CoreLoop<H, B> {
     /// Sends what this turn queued, and ends what is to end. Ending tells the handler, which may queue more.
     pub(super) fn flush(&mut self) {
+        let alone = self.desk.dirty.len() == 1;
         while let Some(id) = self.desk.dirty.pop() {
             if let Some(connection) = self.desk.connections.get_mut(id) {
                 connection.dirty = false;
-                self.flush_one(id);
+                self.flush_one(id, alone);
             }
         }
     }
 
-    fn flush_one(&mut self, id: ConnectionId) {
+    fn flush_one(&mut self, id: ConnectionId, alone: bool) {
         while let Some(connection) = self.desk.connections.get_mut(id) {
             let closing = match connection.stage {
                 Stage::Open => None,
@@ -40,7 +41,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
                 }
                 return;
             };
-            let sending = self.backend.send(id, fd, front);
+            let sending = self.backend.send(id, fd, front, alone);
             self.desk.all_stats[usize::from(self.desk.core.0)].sends.add(1);
             match sending {
                 Sending::Done(bytes) => self.took(id, bytes),

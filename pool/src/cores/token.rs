@@ -21,6 +21,8 @@ pub(crate) enum Operation {
     Send(ConnectionId),
     /// A poll for writability.
     Writable(ConnectionId),
+    /// Time is up.
+    Alarm,
     /// Something whose end nobody waits for.
     Ignored,
 }
@@ -35,6 +37,7 @@ pub(crate) fn pack(operation: Operation) -> u64 {
         Operation::Send(id) => of(4, id),
         Operation::Writable(id) => of(5, id),
         Operation::Datagrams(socket) => 6 << 60 | u64::from(socket),
+        Operation::Alarm => 7 << 60,
         Operation::Ignored => 0,
     }
 }
@@ -52,6 +55,7 @@ pub(crate) fn unpack(token: u64) -> Operation {
         4 => Operation::Send(id),
         5 => Operation::Writable(id),
         6 => Operation::Datagrams(token as u16),
+        7 => Operation::Alarm,
         _ => Operation::Ignored,
     }
 }
@@ -73,6 +77,7 @@ mod tests {
             Operation::Receive(id),
             Operation::Send(id),
             Operation::Writable(id),
+            Operation::Alarm,
             Operation::Ignored,
         ] {
             assert_eq!(unpack(pack(operation)), operation);
