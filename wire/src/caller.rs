@@ -280,8 +280,10 @@ impl Message for Node {
     }
 }
 impl Report {
+    /// Of so many bytes: no field asks whether there are enough, so that fields can be copied together.
     #[inline]
-    fn read_from(body: &mut Reader<'_>) -> Option<Self> {
+    fn read_from(body: &[u8; REPORT_BYTES]) -> Option<Self> {
+        let mut body = Reader::new(body);
         Some(Self {
             module: body.module()?,
             node: body.node()?,
@@ -298,24 +300,23 @@ impl Message for Report {
 
     #[inline]
     fn read_plain(body: &[u8]) -> Option<Self> {
-        let mut body = Reader::new(body);
-        let report = Self::read_from(&mut body)?;
-        (body.left() == 0).then_some(report)
+        Self::read_from(body.try_into().ok()?)
     }
 }
 impl Message for ReportBatch {
     const KIND: Kind = Kind::ReportBatch;
 
     fn read_plain(body: &[u8]) -> Option<Self> {
-        let mut body = Reader::new(body);
-        let count = usize::try_from(body.u64()?).ok()?;
+        let (count, body) = body.split_first_chunk()?;
+        let (bodies, rest) = body.as_chunks();
+        let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
         // Judged before anything is reserved.
-        if count > REPORTS_MAX || body.left() != count * REPORT_BYTES {
+        if count > REPORTS_MAX || bodies.len() != count || !rest.is_empty() {
             return None;
         }
         let mut reports = Vec::with_capacity(count);
-        for _ in 0..count {
-            reports.push(Report::read_from(&mut body)?);
+        for body in bodies {
+            reports.push(Report::read_from(body)?);
         }
         Some(Self { reports })
     }

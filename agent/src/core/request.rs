@@ -16,7 +16,7 @@ use lars_wire::caller::{
 };
 use lars_wire::event::ListChanges;
 use lars_wire::frame::Frame;
-use lars_wire::{Kind, Message, ModuleId, VERSION, codec};
+use lars_wire::{CodecError, Kind, Message, ModuleId, VERSION, codec};
 
 /// Room for any answer that is encoded in place; the longest is a refusal with its text.
 const ANSWER_BYTES_MAX: usize = HEADER_BYTES + TEXT_BYTES_MAX + 64;
@@ -49,7 +49,12 @@ impl Core {
                 Some(pick) => self.pick(turn, asker, pick, &Avoid::NONE),
                 None => self.pick_and_avoid(turn, asker, body)?,
             },
-            Kind::Report => self.reports(turn, &[codec::decode(body)?])?,
+            // Read and counted where it lies: moved, it would be copied in pieces that the processor waits for.
+            Kind::Report => {
+                let report = codec::decode::<Report>(body);
+                let report = report.as_ref().map_err(CodecError::clone)?;
+                self.reports(turn, std::slice::from_ref(report))?;
+            }
             Kind::ReportBatch => self.reports(turn, &codec::decode::<ReportBatch>(body)?.reports)?,
             Kind::Register => {
                 let Register { module, deadline_ms } = codec::decode(body)?;
