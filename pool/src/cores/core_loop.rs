@@ -55,8 +55,10 @@ pub(crate) struct CoreLoop<H: Handler, B> {
     pub(super) rearm: Vec<ConnectionId>,
     /// There were fewer receive slots than connections that had bytes for them.
     pub(super) scarce: bool,
-    /// A connection among the waiting can go on at once.
-    pub(super) ready: bool,
+    /// So many of the waiting, from the first on, can go on without anything new.
+    pub(super) due: usize,
+    /// Receives can be armed without anything new.
+    pub(super) rearm_due: bool,
     /// Connections handed to each core so far.
     pub(super) handed: Vec<u64>,
     pub(super) connections_max: u64,
@@ -99,7 +101,8 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             waiting: Vec::new(),
             rearm: Vec::new(),
             scarce: false,
-            ready: false,
+            due: 0,
+            rearm_due: false,
             handed: vec![0; cores],
             connections_max,
             busy_poll: Duration::ZERO,
@@ -124,9 +127,8 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             self.now = Instant::now();
             self.desk.stats().turns.add(1);
             // Those who wait now come after what is new: they had a turn already.
-            let (waited, ready) = (self.waiting.len(), std::mem::take(&mut self.ready));
+            let waited = self.waiting.len();
             if self.complete_all() {
-                self.ready |= ready;
                 self.flush();
                 continue;
             }
@@ -195,7 +197,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
     /// How long nothing needs doing.
     fn patience(&self) -> Wait {
         let datagrams = self.datagrams.iter().any(Datagrams::is_ready);
-        if self.ready || datagrams || self.desk.posts.has_own() {
+        if self.due > 0 || self.rearm_due || datagrams || self.desk.posts.has_own() {
             return Wait::No;
         }
         let retry = self.datagrams.iter().any(Datagrams::is_blocked)

@@ -19,6 +19,10 @@ const HOLD_MAX: Duration = Duration::from_secs(5);
 /// rest of a frame, and short enough that silent strangers do not take the places of callers for long.
 const UNFINISHED_MAX: Duration = Duration::from_secs(10);
 
+/// Connections that waited and are gone on with in one turn. Each may take a whole turn of its handler (256 frames take an
+/// agent 50 us), and who has just asked waits for all of them.
+const WAITING_PER_TURN_MAX: usize = 16;
+
 /// What became of a connection's unhandled bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pumped {
@@ -69,23 +73,27 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         };
         connection.ended = Some(reason);
         match connection.stage {
-            Stage::Open if !connection.waiting && !connection.paused => self.pump(id),
+            Stage::Open if !connection.waiting && !connection.paused => {
+                self.pump(id);
+            }
             Stage::Lingering => self.end(id),
             _ => {}
         }
     }
 
-    /// Shows the handler what waited for this turn: the bytes of the first `waited` connections of the list.
+    /// Shows the handler what waited for this turn: the bytes of the first `waited` connections of the list, or of as many
+    /// of them as a turn has room for.
     pub(super) fn pump_waiting(&mut self, waited: usize) {
-        let since = if waited > 0 {
-            self.waiting.split_off(waited)
-        } else {
-            return;
-        };
-        for id in std::mem::replace(&mut self.waiting, since) {
+        let count = waited.min(WAITING_PER_TURN_MAX);
+        let later = self.waiting.split_off(count);
+        self.due = self.due.saturating_sub(count);
+        for id in std::mem::replace(&mut self.waiting, later) {
             if let Some(connection) = self.desk.connections.get_mut(id) {
                 connection.waiting = false;
-                self.pump(id);
+                // What helped one may help those behind it.
+                if self.pump(id) != Pumped::Starved {
+                    self.due = self.due.max(waited - count);
+                }
                 self.want_bytes(id);
             }
         }
@@ -130,7 +138,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         }
         self.rearm.extend(rearm);
         self.scarce = !self.rearm.is_empty();
-        self.ready |= self.scarce && self.backend.slots_free() > 0;
+        self.rearm_due = self.scarce && self.backend.slots_free() > 0;
     }
 
     /// Arms a connection's receive, if bytes are wanted.
@@ -163,14 +171,14 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
     }
 
     /// Shows the handler what there is, until it yields or nothing is left.
-    fn pump(&mut self, id: ConnectionId) {
+    fn pump(&mut self, id: ConnectionId) -> Pumped {
         let pumped = loop {
             if let Some(pumped) = self.show(id) {
                 break pumped;
             }
         };
         let Some(connection) = self.desk.connections.get_mut(id) else {
-            return;
+            return pumped;
         };
         match pumped {
             Pumped::Dry => {
@@ -184,6 +192,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             Pumped::Closed => connection.inflow.discard(&mut self.backend),
         }
         self.make_way(id);
+        pumped
     }
 
     /// Shows the handler the oldest bytes once. `None` means: go on.
@@ -278,12 +287,14 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
 
     /// Puts a connection into the list of those whose bytes wait; `ready` says that the next turn can serve it.
     fn wait_for_turn(&mut self, id: ConnectionId, ready: bool) {
-        self.ready |= ready;
         if let Some(connection) = self.desk.connections.get_mut(id)
             && !connection.waiting
         {
             connection.waiting = true;
             self.waiting.push(id);
+        }
+        if ready {
+            self.due = self.waiting.len();
         }
     }
 
