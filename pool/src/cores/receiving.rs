@@ -159,7 +159,8 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         if !wanted || connection.receiving || connection.ended.is_some() {
             return false;
         }
-        let how = if connection.flooding {
+        // While slots are scarce each gets one: a receive of many would take as many as there are for a single peer.
+        let how = if connection.flooding || self.scarce {
             Receive::Once
         } else {
             Receive::Many
