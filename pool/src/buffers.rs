@@ -90,24 +90,36 @@ impl BufferPool {
     /// [`Buffer::data`] once it was overwritten and declared filled.
     #[inline]
     pub fn check_out(&self, bytes: usize) -> Option<Buffer> {
-        for class in BufferClass::ALL {
-            let region = &self.shared.regions[class as usize];
+        // Nearly always; apart, so that everything about the class is known where this is compiled.
+        if bytes <= BufferClass::Small.bytes()
+            && let Some(buffer) = self.lend(BufferClass::Small)
+        {
+            return Some(buffer);
+        }
+        self.check_out_larger(bytes)
+    }
+
+    #[inline(never)]
+    fn check_out_larger(&self, bytes: usize) -> Option<Buffer> {
+        for class in [BufferClass::Medium, BufferClass::Large] {
             if bytes <= class.bytes()
-                && let Some(slot) = region.free.take(self.shared.counters.lent(class))
+                && let Some(buffer) = self.lend(class)
             {
-                let start = self
-                    .shared
-                    .arena
-                    .at(region.offset + slot as usize * class.bytes());
-                return Some(Buffer::new(
-                    Rc::clone(&self.shared),
-                    start,
-                    class.bytes(),
-                    Some(class),
-                ));
+                return Some(buffer);
             }
         }
         self.check_out_of_heap(bytes)
+    }
+
+    /// A buffer of this class, if one is free.
+    #[inline]
+    fn lend(&self, class: BufferClass) -> Option<Buffer> {
+        let region = &self.shared.regions[class as usize];
+        let slot = region.free.take(self.shared.counters.lent(class))?;
+        let offset = region.offset + slot as usize * class.bytes();
+        let start = self.shared.arena.at(offset);
+        let pool = Rc::clone(&self.shared);
+        Some(Buffer::new(pool, start, class.bytes(), Some(class)))
     }
 
     #[cold]

@@ -45,6 +45,7 @@ impl BufferCounters {
     }
 
     /// The gauge of a class, for its free list.
+    #[inline]
     pub(super) fn lent(&self, class: BufferClass) -> &Gauge {
         &self.lent[class as usize]
     }
@@ -61,6 +62,7 @@ impl BufferCounters {
 
 impl Gauge {
     /// One more is lent.
+    #[inline]
     pub(super) fn raise(&self) {
         let now = add_alone(&self.now, 1);
         if now > self.most.load(Ordering::Relaxed) {
@@ -69,11 +71,13 @@ impl Gauge {
     }
 
     /// One less is lent; returns how many still are.
+    #[inline]
     pub(super) fn lower(&self) -> u64 {
         add_alone(&self.now, 1_u64.wrapping_neg())
     }
 
     /// How many are lent.
+    #[inline]
     pub(super) fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
@@ -88,6 +92,7 @@ impl Gauge {
 }
 
 /// Adds to a count that only this thread writes, and returns the sum.
+#[inline]
 fn add_alone(count: &AtomicU64, amount: u64) -> u64 {
     let sum = count.load(Ordering::Relaxed).wrapping_add(amount);
     count.store(sum, Ordering::Relaxed);

@@ -20,6 +20,7 @@ impl FreeList {
     }
 
     /// Takes a free slot, if there is one, and counts it as lent.
+    #[inline]
     pub(super) fn take(&self, lent: &Gauge) -> Option<u32> {
         let slot = self.slots.get(lent.now() as usize)?.get();
         lent.raise();
@@ -27,6 +28,7 @@ impl FreeList {
     }
 
     /// Gives a slot back that was taken.
+    #[inline]
     pub(super) fn give(&self, lent: &Gauge, slot: u32) {
         debug_assert!(
             !self.slots[lent.now() as usize..]
