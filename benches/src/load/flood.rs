@@ -46,11 +46,20 @@ struct Flooder {
     read: bool,
 }
 
+/// What the one caller met.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Flooded {
+    /// Times of its answers, from when the flood stood.
+    pub times: Latencies,
+    /// The longest of all, in nanoseconds, that of the first included: it is asked as the flood begins.
+    pub longest_ns: f64,
+}
+
 /// Asks and times.
 ///
 /// # Errors
 /// The server does not answer as it should.
-pub fn run(task: &FloodTask) -> Result<Latencies, BenchError> {
+pub fn run(task: &FloodTask) -> Result<Flooded, BenchError> {
     let mut flooders = (1..=task.flooders)
         .map(|number| Flooder::new(task, number))
         .collect::<Result<Vec<_>, _>>()?;
@@ -59,9 +68,9 @@ pub fn run(task: &FloodTask) -> Result<Latencies, BenchError> {
     let exchange = Exchange::new(task.target.ask, module(0))?;
     let (mut out, mut answer, mut times) = (Vec::new(), [0; NODE_BYTES], Times::new()?);
     exchange.begin(&mut out);
-    let (started, time) = (Instant::now(), Duration::from_secs_f64(task.seconds));
-    let (measured, end) = (started + time / 10, started + time);
-    let mut turn = 0;
+    let time = Duration::from_secs_f64(task.seconds);
+    let mut measured = Instant::now() + time / 10;
+    let (mut turn, mut first, mut longest) = (0, true, Duration::ZERO);
     loop {
         let asked = Instant::now();
         stream.write_all(&out).doing("ask")?;
@@ -84,13 +93,20 @@ pub fn run(task: &FloodTask) -> Result<Latencies, BenchError> {
             }
         }
         let answered = Instant::now();
+        longest = longest.max(answered - asked);
+        if std::mem::take(&mut first) {
+            measured = measured.max(answered);
+        }
         if asked >= measured {
             times.add((answered - asked).as_nanos() as u64);
         }
         out.clear();
         exchange.follow(&answer, &mut out)?;
-        if answered >= end {
-            return Ok(times.latencies());
+        if answered >= measured + time {
+            return Ok(Flooded {
+                times: times.latencies(),
+                longest_ns: longest.as_nanos() as f64,
+            });
         }
     }
 }

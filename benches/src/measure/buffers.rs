@@ -1,6 +1,7 @@
 //! The buffer pool beside what it replaces: a list of free buffers behind a mutex that four threads share.
 //!
-//! `pool.checkout.p50` is the time of a check-out and check-in of 4 KiB on one core. `pool.checkout.mutex4.p50` is the
+//! `pool.checkout.p50` is the time of a check-out and check-in of 4 KiB on one core, `pool.checkout.list.p50` of a number
+//! taken off a list and put back, which is the least that any pool costs. `pool.checkout.mutex4.p50` is the
 //! processor time of the same with the mutex: a thread that found it taken sleeps for long, while the one that has it
 //! goes on undisturbed, so the median of single operations would show nothing of what the others wait.
 
@@ -19,7 +20,11 @@ use std::time::{Duration, Instant};
 /// Buffers out and in.
 pub(super) const TABLE: Table = Table {
     what: "buffers checked out and in",
-    names: &["pool.checkout.p50", "pool.checkout.mutex4.p50"],
+    names: &[
+        "pool.checkout.p50",
+        "pool.checkout.list.p50",
+        "pool.checkout.mutex4.p50",
+    ],
     quick: true,
     measure,
 };
@@ -34,11 +39,13 @@ const THREADS: usize = 4;
 const BYTES: usize = 4096;
 
 fn measure(harness: &mut Harness) -> Result<(), BenchError> {
-    let (mut own, mut shared) = (Vec::new(), Vec::new());
+    let (mut own, mut bare, mut shared) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..harness.rounds(5) {
-        own.push(on_one_core(harness.processors)?);
+        own.push(on_one_core(harness.processors, buffers_of_a_pool)?);
+        bare.push(on_one_core(harness.processors, || Ok(numbers_of_a_list()))?);
         shared.push(behind_a_mutex(harness.processors)?);
     }
+    harness.push("pool.checkout.list.p50", Unit::Ns, bare, None)?;
     harness.push("pool.checkout.mutex4.p50", Unit::Ns, shared, None)?;
     harness.push(
         "pool.checkout.p50",
@@ -48,20 +55,38 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     )
 }
 
-/// The median time of a check-out and check-in, on a thread of its own.
-fn on_one_core(processors: Processors) -> Result<f64, BenchError> {
+/// The median time of one operation, on a thread of its own.
+fn on_one_core(
+    processors: Processors,
+    measure: fn() -> Result<Vec<f64>, BenchError>,
+) -> Result<f64, BenchError> {
     let work = move || {
         machine::pin(processors.serving);
-        let pool = BufferPool::new(&BufferPoolConfig::default()).doing("map buffers")?;
-        Ok::<_, BenchError>(batches(|| {
-            let buffer = pool.check_out(black_box(BYTES));
-            // By reference: handing it over by value would measure the copy.
-            black_box(&buffer);
-        }))
+        measure()
     };
     let mut times = thread::spawn(work).join().map_err(|_| panicked())??;
     times.sort_by(f64::total_cmp);
     percentile(&times, 0.5).ok_or_else(|| BenchError::Answer("no batch was measured".to_owned()))
+}
+
+/// A buffer checked out and in.
+fn buffers_of_a_pool() -> Result<Vec<f64>, BenchError> {
+    let pool = BufferPool::new(&BufferPoolConfig::default()).doing("map buffers")?;
+    Ok(batches(|| {
+        let buffer = pool.check_out(black_box(BYTES));
+        // By reference: handing it over by value would measure the copy.
+        black_box(&buffer);
+    }))
+}
+
+/// A number taken off a list and put back.
+fn numbers_of_a_list() -> Vec<f64> {
+    let mut free: Vec<u32> = (0..THREADS as u32).collect();
+    batches(|| {
+        let mut number = black_box(&mut free).pop();
+        black_box(&mut number);
+        free.extend(number);
+    })
 }
 
 /// The processor time of the same from a list behind a mutex, by four threads on two processors.

@@ -7,7 +7,7 @@ use crate::echo::Io;
 use crate::error::BenchError;
 use crate::harness::Harness;
 use crate::load::Target;
-use crate::load::flood::FloodTask;
+use crate::load::flood::{FloodTask, Flooded};
 use crate::load::latency::Latencies;
 use crate::results::Unit;
 use crate::role;
@@ -47,12 +47,16 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
         }
     }
     for ((name, flooders, _), times) in FLOODS.into_iter().zip(&times) {
-        latency::push(harness, name, times, (flooders > 0).then_some("flood.none"))?;
+        let beside = (flooders > 0).then_some("flood.none");
+        let answers: Vec<Latencies> = times.iter().map(|flooded: &Flooded| flooded.times).collect();
+        latency::push(harness, name, &answers, beside)?;
+        let longest = times.iter().map(|flooded| flooded.longest_ns / 1e6);
+        harness.push(format!("{name}.longest"), Unit::Ms, longest, None)?;
     }
     harness.push("flood.exhausted.times", Unit::Count, exhausted, None)
 }
 
-fn ask(harness: &Harness, target: &Target, flooders: u32, read: bool) -> Result<Latencies, BenchError> {
+fn ask(harness: &Harness, target: &Target, flooders: u32, read: bool) -> Result<Flooded, BenchError> {
     let task = FloodTask {
         target: target.clone(),
         flooders,
