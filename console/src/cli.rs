@@ -22,10 +22,27 @@ mod up;
 
 use crate::outcome::{Code, Failure, exit_code};
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use lars_store::mysql::url::hide_passwords;
+use lars_wire::ModuleId;
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+/// One module, or all where none is named.
+#[derive(Args, Debug)]
+struct OnlyModule {
+    /// Only of this module: the business
+    #[arg(requires = "cmdid")]
+    modid: Option<u32>,
+    /// The service in the business
+    cmdid: Option<u32>,
+}
+
+impl OnlyModule {
+    fn module(&self) -> Option<ModuleId> {
+        Some(ModuleId::new(self.modid?, self.cmdid?))
+    }
+}
 
 /// Which node? Lars tells a program which node of a service to call, and learns from how the calls go.
 #[derive(Parser, Debug)]

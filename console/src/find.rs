@@ -4,7 +4,7 @@
 use crate::addresses::Addresses;
 use crate::outcome::{Code, Failure};
 use clap::Args;
-use lars_client::Endpoint;
+use lars_client::{Client, Endpoint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -47,6 +47,12 @@ impl Find {
             Some(path) => Ok(path),
             None => Ok(self.addresses("--agent PATH", "LARS_AGENT")?.agent),
         }
+    }
+
+    /// Connected to the agent, over its socket: what it says is wanted, not what it shares. `name` is what it may call us.
+    pub fn client(&self, name: &str) -> Result<Client, Failure> {
+        let client = Client::builder().board(false).path(self.agent()?).name(name);
+        Ok(client.connect()?)
     }
 
     /// dns.

@@ -1,36 +1,13 @@
 //! What happens when no descriptor is left. Alone in its process, because it lowers the limit of the whole of it.
 
-use lars_pool::{
-    Bind, CloseReason, ConnectionId, CoresConfig, Handler, IoChoice, Peer, Plan, Received, Turn,
-};
+#[path = "support/echo.rs"]
+mod echo;
+
+use echo::Echo;
+use lars_pool::{Bind, CoresConfig, IoChoice, Plan};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-
-/// Echoes bytes as they come.
-struct Echo;
-
-impl Handler for Echo {
-    type Mail = ();
-
-    fn opened(&mut self, _: &mut Turn<'_, ()>, _: ConnectionId, _: Peer, _: u16) {}
-
-    fn received(&mut self, turn: &mut Turn<'_, ()>, connection: ConnectionId, bytes: &[u8]) -> Received {
-        turn.reply(connection, bytes.len(), |out| {
-            out[..bytes.len()].copy_from_slice(bytes);
-            bytes.len()
-        });
-        Received::Consumed(bytes.len())
-    }
-
-    fn mail(&mut self, _: &mut Turn<'_, ()>, (): ()) {}
-
-    fn closed(&mut self, _: &mut Turn<'_, ()>, _: ConnectionId, _: CloseReason) {}
-
-    fn settle(&mut self, _: &mut Turn<'_, ()>) -> Option<Instant> {
-        None
-    }
-}
 
 fn limit_descriptors(most: u64) {
     let limit = libc::rlimit {

@@ -1,38 +1,15 @@
 //! Writes to peers that are gone, in a program in which SIGPIPE kills. Alone in its process, because it changes that for
 //! the whole of it.
 
-use lars_pool::{
-    Bind, CloseReason, ConnectionId, CoresConfig, Handler, IoChoice, Peer, Plan, Received, Turn,
-};
+#[path = "support/echo.rs"]
+mod echo;
+
+use echo::Echo;
+use lars_pool::{Bind, CoresConfig, IoChoice, Plan};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-
-/// Echoes bytes as they come.
-struct Echo;
-
-impl Handler for Echo {
-    type Mail = ();
-
-    fn opened(&mut self, _: &mut Turn<'_, ()>, _: ConnectionId, _: Peer, _: u16) {}
-
-    fn received(&mut self, turn: &mut Turn<'_, ()>, connection: ConnectionId, bytes: &[u8]) -> Received {
-        turn.reply(connection, bytes.len(), |out| {
-            out[..bytes.len()].copy_from_slice(bytes);
-            bytes.len()
-        });
-        Received::Consumed(bytes.len())
-    }
-
-    fn mail(&mut self, _: &mut Turn<'_, ()>, (): ()) {}
-
-    fn closed(&mut self, _: &mut Turn<'_, ()>, _: ConnectionId, _: CloseReason) {}
-
-    fn settle(&mut self, _: &mut Turn<'_, ()>) -> Option<Instant> {
-        None
-    }
-}
 
 fn peers_that_are_gone_harm_nobody(io: IoChoice) {
     let folder = tempfile::tempdir().expect("a folder");

@@ -2,12 +2,11 @@
 
 use super::explain::{duration, state_name};
 use super::table::table;
-use super::{print, print_json};
+use super::{OnlyModule, print, print_json};
 use crate::find::Find;
 use crate::outcome::Failure;
 use clap::Args;
-use lars_client::{ChangeRows, Client};
-use lars_wire::ModuleId;
+use lars_client::ChangeRows;
 use lars_wire::event::StateChange;
 use serde_json::{Value, json};
 
@@ -16,11 +15,8 @@ use serde_json::{Value, json};
     after_help = "The agent keeps its last 2,048 changes; report stores them all, in the table lars_change."
 )]
 pub(super) struct Changes {
-    /// Only of this module: the business
-    #[arg(requires = "cmdid")]
-    modid: Option<u32>,
-    /// The service in the business
-    cmdid: Option<u32>,
+    #[command(flatten)]
+    only: OnlyModule,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -30,16 +26,8 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let module = self
-            .modid
-            .zip(self.cmdid)
-            .map(|(modid, cmdid)| ModuleId::new(modid, cmdid));
-        let client = Client::builder()
-            .board(false)
-            .path(self.find.agent()?)
-            .name("lars changes")
-            .connect()?;
-        let rows = client.changes(module)?;
+        let client = self.find.client("lars changes")?;
+        let rows = client.changes(self.only.module())?;
         if self.json {
             let changes: Vec<Value> = rows.changes.iter().map(as_json).collect();
             print_json(&json!({ "total": rows.total, "lost": rows.lost, "changes": changes }))

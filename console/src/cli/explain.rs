@@ -37,11 +37,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(self) -> Result<(), Failure> {
         let module = ModuleId::new(self.modid, self.cmdid);
-        let client = Client::builder()
-            .board(false)
-            .path(self.find.agent()?)
-            .name("lars explain")
-            .connect()?;
+        let client = self.find.client("lars explain")?;
         let explanation = explained(&client, module).map_err(|error| unexplained(module, error))?;
         // Weights and zones are the route's; a node that left it in between has none.
         let route = client.route(module).map_err(|error| unexplained(module, error))?;

@@ -4,7 +4,7 @@ use super::{print, print_json};
 use crate::find::Find;
 use crate::outcome::{Code, Failure};
 use clap::Args;
-use lars_client::{Client, PickError, PickOptions};
+use lars_client::{PickError, PickOptions};
 use lars_wire::{ModuleId, NodeAddr};
 use std::time::Duration;
 
@@ -66,11 +66,7 @@ impl Pick {
 
     fn ask(&self, module: ModuleId) -> Result<Answer, Failure> {
         let wait = Duration::from_millis(self.wait_ms.into());
-        let client = Client::builder()
-            .board(false)
-            .path(self.find.agent()?)
-            .name("lars pick")
-            .connect()?;
+        let client = self.find.client("lars pick")?;
         let options = PickOptions {
             wait,
             ..PickOptions::default()

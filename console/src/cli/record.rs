@@ -1,10 +1,10 @@
 //! `lars record`: the calls that callers report to the agent, one by one, as lines of JSON.
 
+use super::OnlyModule;
 use crate::find::Find;
 use crate::outcome::{Code, Failure};
 use clap::Args;
-use lars_client::{Client, Outcome, Seen, SeenCall};
-use lars_wire::ModuleId;
+use lars_client::{Outcome, Seen, SeenCall};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,11 +16,8 @@ use std::time::Duration;
                   How many calls were lost is told on standard error."
 )]
 pub(super) struct Record {
-    /// Only of this module: the business
-    #[arg(requires = "cmdid")]
-    modid: Option<u32>,
-    /// The service in the business
-    cmdid: Option<u32>,
+    #[command(flatten)]
+    only: OnlyModule,
     /// For so long
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
@@ -30,18 +27,11 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let module = self
-            .modid
-            .zip(self.cmdid)
-            .map(|(modid, cmdid)| ModuleId::new(modid, cmdid));
-        let client = Client::builder()
-            .board(false)
-            .path(self.find.agent()?)
-            .name("lars record")
-            .connect()?;
+        let client = self.find.client("lars record")?;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let (mut calls, mut lost, mut written) = (0, 0, Ok(()));
-        client.record(module, Duration::from_secs(self.seconds.into()), |seen| {
+        let length = Duration::from_secs(self.seconds.into());
+        client.record(self.only.module(), length, |seen| {
             lost = seen.lost;
             calls += seen.calls.iter().map(|call| u64::from(call.calls)).sum::<u64>();
             written = write(&mut out, seen);

@@ -4,7 +4,6 @@ use super::print;
 use crate::find::Find;
 use crate::outcome::Failure;
 use clap::Args;
-use lars_client::Client;
 use lars_wire::caller::{Outcome, Report};
 use lars_wire::{ModuleId, NodeAddr, bounds};
 
@@ -32,11 +31,7 @@ pub(super) struct ReportCall {
 
 impl ReportCall {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let client = Client::builder()
-            .board(false)
-            .path(self.find.agent()?)
-            .name("lars report-call")
-            .connect()?;
+        let client = self.find.client("lars report-call")?;
         let report = Report {
             module: ModuleId::new(self.modid, self.cmdid),
             node: self.node,
