@@ -4,11 +4,13 @@
 //! ```text
 //! line 0         the period's number; its length in nanoseconds
 //! each shard     a word a module: the probe granted (node slot 24 bits, place plus one 16), 0 for none
-//!                a word a node: calls begun in the last three periods (3 x 16 bits), the period's number (16)
+//!                a word a node: calls of the last three periods (3 x 16 bits, signed), the period's number (16)
 //! ```
 //!
 //! A call whose report never comes is forgotten with the period in which it began, so it counts for two to three
-//! periods and then no more. Counts saturate at both ends: what a caller makes up bends them, and never wraps them.
+//! periods and then no more; the owner forgives those that it knows to be lost before. A call that was forgiven and is
+//! reported all the same leaves a negative count, which makes up for it. Counts saturate at both ends: what a caller
+//! makes up bends them, and never wraps them.
 
 use crate::board::BoardError;
 use crate::entry::NodeSlot;
@@ -22,6 +24,8 @@ const PERIOD_NS: usize = 1;
 const LANES: u64 = 3;
 const LANE_BITS: u64 = 16;
 const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
+/// No report takes a lane further down: what is made up lends a node so many calls less at most.
+const LENT_MAX: i16 = 256;
 /// Periods are told apart modulo this: the largest multiple of the lanes that 16 bits hold.
 const CYCLE: u64 = (1 << 16) - 1;
 /// How long a call counts at least, unless [`crate::Board::bound_calls`] says otherwise.
@@ -80,12 +84,18 @@ impl Calls {
     /// Calls to the node that are in flight, begun by readers of this process.
     #[inline]
     pub(crate) fn in_flight(&self, shard: u16, slot: NodeSlot) -> u32 {
+        self.balance(shard, slot).max(0) as u32
+    }
+
+    /// The same, negative where more calls were forgiven than were lost.
+    #[inline]
+    pub(crate) fn balance(&self, shard: u16, slot: NodeSlot) -> i32 {
         let Some(place) = self.node(shard, slot) else {
             return 0;
         };
         let word = self.words.load(place, Ordering::Relaxed).unwrap_or(0);
         let word = rolled(word, self.period() % CYCLE);
-        (0..LANES).map(|lane| lane_of(word, lane) as u32).sum()
+        (0..LANES).map(|lane| i32::from(lane_of(word, lane))).sum()
     }
 
     /// A call to the node begins. None where it is not counted: the node has no slot, or too many calls.
@@ -93,10 +103,10 @@ impl Calls {
     pub(crate) fn begin(&self, shard: u16, slot: NodeSlot) -> Option<Begun> {
         let place = self.node(shard, slot)?;
         let tag = self.period() % CYCLE;
-        let lane = tag % LANES;
         let counted = self.words.update(place, |word| {
             let word = rolled(word, tag);
-            (lane_of(word, lane) < LANE_MASK).then(|| word + (1 << (lane * LANE_BITS)))
+            let calls = lane_of(word, tag % LANES).checked_add(1)?;
+            Some(with_lane(word, tag % LANES, calls))
         });
         counted.then_some(Begun(tag as u16))
     }
@@ -115,7 +125,22 @@ impl Calls {
         let lane = begun % LANES;
         self.words.update(place, |word| {
             let word = rolled(word, tag);
-            (lane_of(word, lane) > 0).then(|| word - (1 << (lane * LANE_BITS)))
+            let calls = lane_of(word, lane);
+            (calls > -LENT_MAX).then(|| with_lane(word, lane, calls - 1))
+        });
+    }
+
+    /// So many of the node's calls are known to be lost: they are in flight no more.
+    pub(crate) fn forgive(&self, shard: u16, slot: NodeSlot, lost: u32) {
+        let Some(place) = self.node(shard, slot) else {
+            return;
+        };
+        let tag = self.period() % CYCLE;
+        let lost = i16::try_from(lost).unwrap_or(i16::MAX);
+        self.words.update(place, |word| {
+            let word = rolled(word, tag);
+            let calls = lane_of(word, tag % LANES).saturating_sub(lost);
+            Some(with_lane(word, tag % LANES, calls))
         });
     }
 
@@ -173,8 +198,13 @@ impl Calls {
 }
 
 #[inline]
-fn lane_of(word: u64, lane: u64) -> u64 {
-    word >> (lane * LANE_BITS) & LANE_MASK
+fn lane_of(word: u64, lane: u64) -> i16 {
+    (word >> (lane * LANE_BITS)) as u16 as i16
+}
+
+#[inline]
+fn with_lane(word: u64, lane: u64, calls: i16) -> u64 {
+    word & !(LANE_MASK << (lane * LANE_BITS)) | u64::from(calls as u16) << (lane * LANE_BITS)
 }
 
 /// A node's counts as they stand in the period `tag`: older calls are forgotten.
@@ -254,12 +284,41 @@ mod tests {
             calls.finish(0, SLOT, Begun(begun));
         }
         assert_eq!(calls.in_flight(0, SLOT), 0);
+        assert_eq!(calls.balance(0, SLOT), -3, "one in each period");
+        for _ in 0..70_000 {
+            calls.finish(0, SLOT, Begun(0));
+        }
+        assert_eq!(calls.balance(0, SLOT), -2 - i32::from(LENT_MAX));
         for _ in 0..70_000 {
             calls.begin(0, SLOT);
         }
-        assert_eq!(calls.in_flight(0, SLOT), 65_535);
+        assert_eq!(calls.in_flight(0, SLOT), 32_765);
         assert_eq!(calls.begin(0, SLOT), None);
         assert_eq!(calls.begin(0, NodeSlot::NONE), None);
+        calls.forgive(0, SLOT, u32::MAX);
+        calls.forgive(0, SLOT, u32::MAX);
+        assert_eq!(
+            calls.balance(0, SLOT),
+            -i32::from(i16::MAX) - 2,
+            "and no other lane"
+        );
+    }
+
+    #[test]
+    fn forgiven_call_that_is_reported_all_the_same_is_made_up_for() {
+        let calls = calls();
+        calls.forgive(0, NodeSlot::NONE, 1);
+        let begun = [(); 3].map(|()| calls.begin(0, SLOT).expect("counted"));
+        calls.forgive(0, SLOT, 2);
+        assert_eq!(calls.in_flight(0, SLOT), 1);
+        for begun in begun {
+            calls.finish(0, SLOT, begun);
+        }
+        assert_eq!((calls.in_flight(0, SLOT), calls.balance(0, SLOT)), (0, -2));
+        calls.begin(0, SLOT);
+        assert_eq!(calls.balance(0, SLOT), -1);
+        calls.advance(3 * BOUND_DEFAULT.as_nanos() as u64 / 2);
+        assert_eq!(calls.balance(0, SLOT), 0, "what is old is forgotten");
     }
 
     #[test]

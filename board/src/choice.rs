@@ -59,6 +59,11 @@ impl Token {
         self.0 & Self::SET != 0 && self.0 & Self::PROBE != 0
     }
 
+    /// Whether the call counts as in flight in the process of whoever picked.
+    pub fn is_counted(self) -> bool {
+        self.begun().is_some()
+    }
+
     pub(crate) fn begun(self) -> Option<Begun> {
         let counted = self.0 & Self::SET != 0 && self.0 & Self::COUNTED != 0;
         counted.then_some(Begun((self.0 >> Self::BEGUN_SHIFT) as u16))

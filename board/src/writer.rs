@@ -127,6 +127,16 @@ impl BoardWriter {
         self.calls.in_flight(self.shard, slot)
     }
 
+    /// The same, negative where more calls were forgiven than were lost.
+    pub fn calls_balance(&self, slot: NodeSlot) -> i32 {
+        self.calls.balance(self.shard, slot)
+    }
+
+    /// So many of the node's calls are known to have no report to come: they are in flight no more.
+    pub fn forgive(&self, slot: NodeSlot, lost: u32) {
+        self.calls.forgive(self.shard, slot, lost);
+    }
+
     fn list(&self, module: ModuleId) -> Option<List<'_>> {
         List::at(&self.words, self.index.head(module)?.offset()?)
     }

@@ -135,11 +135,11 @@ fn costly_node_gets_little_as_soon_as_it_is_refreshed() {
     bench.writer.refresh(
         bench.start,
         MODULE,
-        &[cost(10.0), cost(10.0), cost(10.0), cost(20.0)],
+        &[cost(10.0), cost(10.0), cost(10.0), cost(11.0)],
     );
     let shares = bench.shares();
-    // First drawn with a quarter, kept with a sixteenth of that.
-    assert_near(shares[3], 0.25 / 16.0);
+    // First drawn with a quarter, and kept with the eighth power of what the squares are to each other.
+    assert_near(shares[3], 0.25 * (100.0_f64 / 121.0).powi(8));
     bench.writer.refresh(
         bench.start,
         MODULE,

@@ -19,7 +19,7 @@ pub mod trust;
 pub use book::{Noted, RouteBook, RouteNews};
 pub use changes::{ChangeLog, NodeChange};
 pub use outbox::TallyOutbox;
-pub use policy::{InFlight, Policy, PolicyConfig, PolicyName, Preset};
+pub use policy::{InFlight, Policy, PolicyConfig, PolicyName, Preset, Uncounted};
 pub use shard::{
     CallRun, Command, Shard, ShardConfig, ShardCounts, ZONE_USABLE_PERCENT_DEFAULT, ZonePreference,
 };

@@ -9,15 +9,43 @@ pub mod classic;
 mod config;
 mod mind;
 
-use lars_board::NodeSlot;
+use lars_board::{BoardWriter, NodeSlot};
 use std::time::{Duration, Instant};
 
 pub use config::{PolicyConfig, PolicyName, Preset};
 pub(crate) use mind::{GroupMind, NodeMind};
 
-/// How many calls a node has in flight, for all readers of the agent's process together: by the number under which
-/// readers know the node.
-pub type InFlight<'a> = &'a dyn Fn(NodeSlot) -> u32;
+/// Calls that nodes have in flight, for all readers of the agent's process together: by the numbers under which readers know
+/// the nodes.
+pub trait InFlight {
+    /// How many the node has; negative where more were forgiven than were lost.
+    fn balance(&self, slot: NodeSlot) -> i32;
+
+    /// So many of them will never be reported: they are to count no more.
+    fn forgive(&self, slot: NodeSlot, lost: u32);
+}
+
+impl InFlight for BoardWriter {
+    fn balance(&self, slot: NodeSlot) -> i32 {
+        self.calls_balance(slot)
+    }
+
+    fn forgive(&self, slot: NodeSlot, lost: u32) {
+        BoardWriter::forgive(self, slot, lost);
+    }
+}
+
+/// Where nobody counts, no call is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct Uncounted;
+
+impl InFlight for Uncounted {
+    fn balance(&self, _: NodeSlot) -> i32 {
+        0
+    }
+
+    fn forgive(&self, _: NodeSlot, _: u32) {}
+}
 
 /// What a module is judged by: a configuration with every blank filled in.
 #[derive(Clone, Debug, PartialEq)]

@@ -191,7 +191,7 @@ impl Shard {
     /// Does what time alone brings about: at most 1,024 things, so while [`Self::next_timeout`] has passed, call again.
     ///
     /// `in_flight` is asked about nodes of modules held here alone.
-    pub fn due(&mut self, now: Instant, in_flight: InFlight<'_>, commands: &mut Vec<Command>) {
+    pub fn due(&mut self, now: Instant, in_flight: &dyn InFlight, commands: &mut Vec<Command>) {
         for _ in 0..DUE_MAX {
             let Some((at, timer)) = self.timers.pop_due(now) else {
                 break;
@@ -238,7 +238,7 @@ impl Shard {
     }
 
     /// Why each node stands as it does. A module that nobody asked for is not found.
-    pub fn explain(&self, now: Instant, module: ModuleId, in_flight: InFlight<'_>) -> Explanation {
+    pub fn explain(&self, now: Instant, module: ModuleId, in_flight: &dyn InFlight) -> Explanation {
         let policy = self.policies.of(module);
         let mut explanation = Explanation {
             status: Status::NotFound,

@@ -140,9 +140,7 @@ impl Owner {
     /// Does what is due; returns when something will be.
     pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
         if self.shard.next_timeout().is_some_and(|due| due <= now) {
-            let board = &self.board;
-            let in_flight = |slot| board.in_flight(slot);
-            self.shard.due(now, &in_flight, &mut self.commands);
+            self.shard.due(now, &self.board, &mut self.commands);
             self.execute(now);
         }
         while let Some(ask) = self.waiters.expire(now) {
@@ -266,8 +264,7 @@ impl Owner {
             let frames = match ask.question {
                 Question::Route => route_frames(&ask, status, route),
                 Question::Explain => {
-                    let in_flight = |slot| self.board.in_flight(slot);
-                    explanation_frame(&ask, self.shard.explain(now, ask.module, &in_flight))
+                    explanation_frame(&ask, self.shard.explain(now, ask.module, &self.board))
                 }
                 Question::Pick(..) | Question::Register => Bytes::new(),
             };

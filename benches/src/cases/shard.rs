@@ -2,7 +2,7 @@
 
 use super::{Case, Operation};
 use crate::services::node;
-use lars_shard::{Command, PolicyConfig, PolicyName, RouteNews, Shard, ShardConfig};
+use lars_shard::{Command, PolicyConfig, PolicyName, RouteNews, Shard, ShardConfig, Uncounted};
 use lars_wire::caller::{Outcome, Report, Status};
 use lars_wire::{ModuleId, Route, RouteNode};
 use std::collections::HashMap;
@@ -111,7 +111,7 @@ fn look() -> Operation {
     Box::new(move || {
         now += Duration::from_millis(10);
         shard.report(now, black_box(&reports[0]), &mut commands);
-        shard.due(now, &|_| 1, &mut commands);
+        shard.due(now, &Uncounted, &mut commands);
         shard.hot(reports[0].module, &mut hot);
         black_box((&commands, &hot));
         commands.clear();

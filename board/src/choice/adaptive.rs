@@ -1,9 +1,9 @@
 //! The adaptive rule as readers follow it: two idle nodes are drawn in proportion to weight, and the better is taken,
 //! softly. What each costs is the owner's estimate; how much each has to do now is counted in this process.
 //!
-//! The first drawn is kept unless the second promises less, and then still with the fourth power of the ratio of
+//! The first drawn is kept unless the second promises less, and then still with the eighth power of the ratio of
 //! their scores. With equal scores the first is always kept, so that shares are those of the weights exactly; with
-//! unequal ones many readers that know the same do not all run to the same node.
+//! nearly equal ones many readers that know the same do not all run to the same node.
 
 use super::{Pick, Taken};
 use crate::entry::{Hot, NodeSlot};
@@ -107,8 +107,9 @@ fn better(pick: &mut Pick<'_>, first: Candidate, second: Candidate) -> Candidate
     }
     let ratio = score(pick, second) / score(pick, first);
     let squared = ratio * ratio;
+    let fourth = squared * squared;
     // What is no number keeps the first.
-    let takes_second = ((bits >> 32) as f32) * (1.0 / 4_294_967_296.0) >= squared * squared;
+    let takes_second = ((bits >> 32) as f32) * (1.0 / 4_294_967_296.0) >= fourth * fourth;
     if ratio < 1.0 && takes_second {
         second
     } else {
@@ -116,13 +117,14 @@ fn better(pick: &mut Pick<'_>, first: Candidate, second: Candidate) -> Candidate
     }
 }
 
-/// How long a call to it is going to take, up to a factor: its cost for each call that it has to do, this one included,
-/// measured against its weight.
+/// What speaks against it, up to a factor: the square of its cost for each call that it has to do, this one included, measured
+/// against its weight. The square, because the slowest calls are those of slow nodes: when their queues are as short
+/// as calls in flight alone would make them, a call more is worse off there than in a longer queue of a fast one.
 #[inline]
 fn score(pick: &Pick<'_>, of: Candidate) -> f32 {
     let in_flight = pick.calls.in_flight(pick.shard, of.slot) as f32;
     let weight = f32::from(pick.list.weight(of.place).unwrap_or(1));
-    of.hot.cost_us * (1.0 + in_flight * pick.list.mean_weight / weight)
+    of.hot.cost_us * of.hot.cost_us * (1.0 + in_flight * pick.list.mean_weight / weight)
 }
 
 /// For a retry: the better of two nodes that were not tried, then one kept in reserve, then any.

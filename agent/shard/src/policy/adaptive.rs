@@ -3,11 +3,12 @@
 //!
 //! Read in this order: [`Rule`] (the thresholds), `mind` (one node), `group` (a module's nodes together, judged every
 //! few milliseconds). Below those: `cost`, the evidence in `window` (failures, slowness) and `silence` (calls that do
-//! not come back) over `latency` (what is usual), and `probes` (when an ejected node may be tried).
+//! not come back) over `latency` (what is usual), `lost` (calls that nobody reports), and `probes` (when an ejected node may be tried).
 
 mod cost;
 mod group;
 mod latency;
+mod lost;
 mod mind;
 mod probes;
 mod reason;
@@ -45,6 +46,7 @@ pub struct Rule {
     pub cost_tau: Duration,
     pub cost_calls_min: f32,
     pub cost_forget: Duration,
+    pub cost_base_us: f32,
     pub failure_charge: f32,
     pub failure_run: u32,
     pub failure_rate_max: f64,
@@ -83,8 +85,9 @@ impl Rule {
                 PolicyName::Adaptive | PolicyName::Classic => Choice::Cost,
             },
             cost_tau: ms(config.cost_tau_ms, 1_000),
-            cost_calls_min: config.cost_calls_min.unwrap_or(8).max(1) as f32,
+            cost_calls_min: config.cost_calls_min.unwrap_or(16).max(1) as f32,
             cost_forget: ms(config.cost_forget_ms, 10_000),
+            cost_base_us: config.cost_base_us.unwrap_or(500) as f32,
             failure_charge: config.failure_charge.unwrap_or(10.0) as f32,
             failure_run: config.failure_run.unwrap_or(5).max(1),
             failure_rate_max: config.failure_rate_max.unwrap_or(0.05),
@@ -96,7 +99,7 @@ impl Rule {
             silence_errors_per_hour: config.silence_errors_per_hour.unwrap_or(0.3),
             silence_stand_back: config.silence_stand_back.unwrap_or(0.05),
             back_off: ms(config.back_off_ms, 4_000),
-            back_off_factor: config.back_off_factor.unwrap_or(1.4),
+            back_off_factor: config.back_off_factor.unwrap_or(1.39),
             back_off_max: ms(config.back_off_max_ms, 20_000),
             back_off_jitter: config.back_off_jitter.unwrap_or(0.1),
             probe_share: config.probe_share.unwrap_or(0.002_5),
@@ -105,7 +108,7 @@ impl Rule {
             panic_share: config.panic_share.unwrap_or(0.2),
             slow_start: ms(config.slow_start_ms, 5_000),
             slow_start_recovered: ms(config.slow_start_recovered_ms, 1_000),
-            slow_start_from: config.slow_start_from.unwrap_or(0.3),
+            slow_start_from: config.slow_start_from.unwrap_or(0.5),
             retry_percent: config.retry_percent.unwrap_or(20),
             retry_floor: config.retry_floor.unwrap_or(10),
             load_max_percent: config.load_max_percent.unwrap_or(125),

@@ -76,9 +76,12 @@ policy_keys! {
     /// shorter follows chance, longer lags behind a node that slows down.
     cost_tau_ms: u32 = 10..=600_000;
     /// Calls as long as the module's mean that are assumed of each node besides its own, and its own that are not
-    /// forgotten so soon. Default 8, 1 to 1,000. Measured: where calls are few, less makes an outcast of a node that was
+    /// forgotten so soon. Default 16, 1 to 1,000. Measured: where calls are few, less makes an outcast of a node that was
     /// slow by chance, more hides one that became slow.
     cost_calls_min: u32 = 1..=1_000;
+    /// Added to each node's cost when nodes are compared, in microseconds: differences that are small against it are those
+    /// of the network and of schedulers, and decide little. Default 500, 0 to 1,000,000. Measured: calls of 0.1 ms.
+    cost_base_us: u32 = 0..=1_000_000;
     /// How long those are remembered, in milliseconds: so the cost of a node without calls becomes that of the others
     /// again. Default 10,000, 100 to 3,600,000: Finagle's decay of peak EWMA.
     cost_forget_ms: u32 = 100..=3_600_000;
@@ -113,7 +116,7 @@ policy_keys! {
     /// How long an ejected node waits for its first probe, in milliseconds. Default 4,000, 10 to 3,600,000. Measured: with
     /// the two keys below, errors of a node that stays away against the time until one that is back is used.
     back_off_ms: u32 = 10..=3_600_000;
-    /// By what each failed probe lengthens that. Default 1.4, 1 to 10.
+    /// By what each failed probe lengthens that. Default 1.39, 1 to 10.
     back_off_factor: f64 = 1.0..=10.0;
     /// Up to this, in milliseconds. Default 20,000, 10 to 86,400,000.
     back_off_max_ms: u32 = 10..=86_400_000;
@@ -136,7 +139,7 @@ policy_keys! {
     slow_start_ms: u32 = 0..=3_600_000;
     /// The same of a node that recovered. Default 1,000, 0 to 3,600,000.
     slow_start_recovered_ms: u32 = 0..=3_600_000;
-    /// The part of its share with which it begins. Default 0.3, 0.01 to 1.
+    /// The part of its share with which it begins. Default 0.5, 0.01 to 1.
     slow_start_from: f64 = 0.01..=1.0;
 
     /// Retries for each hundred picks that are none; more are answered as overloaded. Default 20, 0 to 100: Finagle's

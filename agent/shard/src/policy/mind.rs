@@ -112,6 +112,16 @@ impl NodeMind {
         }
     }
 
+    /// What a call to it costs as it was told last, as a latency in microseconds; 0 where the policy does not look at it.
+    pub(crate) fn cost_us(&self, policy: &Policy) -> u32 {
+        match (self, policy) {
+            (Self::Adaptive(mind), Policy::Adaptive(rule)) => {
+                (mind.published().cost_us - rule.cost_base_us) as u32
+            }
+            _ => 0,
+        }
+    }
+
     /// What readers are told besides; what nothing is known of where the policy does not look at it.
     pub(crate) fn hot(&self) -> lars_board::Hot {
         match self {

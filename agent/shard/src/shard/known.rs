@@ -170,7 +170,7 @@ impl Known {
         &self,
         now: Instant,
         policy: &Policy,
-        in_flight: InFlight<'_>,
+        in_flight: &dyn InFlight,
     ) -> Vec<NodeExplained> {
         let mut room = BODY_BYTES_MAX - EXPLANATION_HEAD_BYTES;
         let mut lines = Vec::new();

@@ -120,7 +120,7 @@ impl Node {
         }
     }
 
-    pub(super) fn explain(&self, now: Instant, policy: &Policy, in_flight: InFlight<'_>) -> NodeExplained {
+    pub(super) fn explain(&self, now: Instant, policy: &Policy, in_flight: &dyn InFlight) -> NodeExplained {
         let next_probe = self.mind.next_probe();
         let (since, reason) = self.why(policy);
         NodeExplained {
@@ -128,8 +128,8 @@ impl Node {
             view: self.standing(),
             since_ms: now.saturating_duration_since(since).as_millis() as u64,
             reason,
-            cost_us: self.mind.hot().cost_us as u32,
-            in_flight: in_flight(self.slot),
+            cost_us: self.mind.cost_us(policy),
+            in_flight: in_flight.balance(self.slot).max(0) as u32,
             next_probe_ms: next_probe.map(|at| at.saturating_duration_since(now).as_millis() as u64),
         }
     }

@@ -97,6 +97,7 @@ impl Shard {
             calls: run.calls,
             latency_us: run.latency_mean_us(),
             probe: run.probe,
+            counted: Token(token).is_counted(),
         };
         let look_at = node.mind.record(policy, &mut known.group, now, &ended);
         let standing = Standing {

@@ -84,7 +84,7 @@ impl Shard {
         now: Instant,
         at: Instant,
         module: ModuleId,
-        in_flight: InFlight<'_>,
+        in_flight: &dyn InFlight,
         commands: &mut Vec<Command>,
     ) {
         let Some(known) = self

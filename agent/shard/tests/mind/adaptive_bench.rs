@@ -2,15 +2,18 @@
 
 use crate::routes::{addr, news, route};
 use lars_board::{EntryNode, NodeSlot, Token};
-use lars_shard::{Command, PolicyConfig, Shard, ShardConfig};
+use lars_shard::{Command, InFlight, PolicyConfig, Shard, ShardConfig};
 use lars_wire::ModuleId;
 use lars_wire::caller::{NodeExplained, NodeView, Outcome, Report};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 pub(crate) const A: ModuleId = ModuleId::new(1, 1);
-/// What a report of a probe carries.
-const PROBE: u64 = 1 << 63 | 1 << 40;
+/// What a report carries whose pick counted as in flight.
+const COUNTED: u64 = 1 << 63 | 1 << 41;
+/// The same of a probe.
+const PROBE: u64 = COUNTED | 1 << 40;
 
 /// What the agent was told to do about the module, as far as nodes are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,35 @@ pub(crate) struct Bench {
     slots: Vec<NodeSlot>,
     /// Calls in flight, by node.
     pub(crate) in_flight: Vec<u32>,
+    /// Those of them that the shard takes to be lost.
+    forgiven: Vec<Cell<u32>>,
+}
+
+/// The bench's calls in flight, as the shard sees them.
+struct Held<'a> {
+    slots: &'a [NodeSlot],
+    in_flight: &'a [u32],
+    forgiven: &'a [Cell<u32>],
+}
+
+impl Held<'_> {
+    fn place(&self, slot: NodeSlot) -> Option<usize> {
+        self.slots.iter().position(|&other| other == slot)
+    }
+}
+
+impl InFlight for Held<'_> {
+    fn balance(&self, slot: NodeSlot) -> i32 {
+        self.place(slot).map_or(0, |place| {
+            self.in_flight[place] as i32 - self.forgiven[place].get() as i32
+        })
+    }
+
+    fn forgive(&self, slot: NodeSlot, lost: u32) {
+        if let Some(place) = self.place(slot) {
+            self.forgiven[place].update(|forgiven| forgiven + lost);
+        }
+    }
 }
 
 impl Bench {
@@ -50,6 +82,7 @@ impl Bench {
             now,
             slots: Vec::new(),
             in_flight: vec![0; nodes as usize],
+            forgiven: vec![Cell::new(0); nodes as usize],
         };
         let mut entry = bench.entry();
         entry.sort_by_key(|node| node.addr);
@@ -66,7 +99,7 @@ impl Bench {
     /// Calls of a node ended, each after `ms`.
     pub(crate) fn end(&mut self, node: u32, outcome: Outcome, ms: u32, times: u32) {
         for _ in 0..times {
-            self.report(node, outcome, ms, 0);
+            self.report(node, outcome, ms, COUNTED);
         }
     }
 
@@ -76,7 +109,8 @@ impl Bench {
     }
 
     fn report(&mut self, node: u32, outcome: Outcome, ms: u32, token: u64) {
-        debug_assert_eq!(Token(token).is_probe(), token != 0);
+        debug_assert_eq!(Token(token).is_probe(), token == PROBE);
+        debug_assert!(Token(token).is_counted());
         let report = Report {
             module: A,
             node: addr(node),
@@ -109,10 +143,10 @@ impl Bench {
     /// Does what is due now, as the agent does: what is to be published is.
     pub(crate) fn due(&mut self) -> Vec<Told> {
         let mut commands = Vec::new();
-        let (slots, in_flight) = (&self.slots, &self.in_flight);
-        let held = |slot| {
-            let place = slots.iter().position(|&other| other == slot);
-            place.map_or(0, |place| in_flight[place])
+        let held = Held {
+            slots: &self.slots,
+            in_flight: &self.in_flight,
+            forgiven: &self.forgiven,
         };
         self.shard.due(self.now, &held, &mut commands);
         let told: Vec<Told> = commands
@@ -136,14 +170,14 @@ impl Bench {
     }
 
     pub(crate) fn explain(&self, node: u32) -> NodeExplained {
-        let nodes = self.shard.explain(self.now, A, &|_| 0).nodes;
+        let nodes = self.shard.explain(self.now, A, &lars_shard::Uncounted).nodes;
         let found = nodes.into_iter().find(|line| line.node == addr(node));
         found.expect("a node of the route")
     }
 
     /// Of each node, in order of number.
     pub(crate) fn views(&self) -> Vec<NodeView> {
-        let nodes = self.shard.explain(self.now, A, &|_| 0).nodes;
+        let nodes = self.shard.explain(self.now, A, &lars_shard::Uncounted).nodes;
         nodes.iter().map(|line| line.view).collect()
     }
 

@@ -84,9 +84,7 @@ impl World {
     fn pass(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
         while self.shard.next_timeout().is_some_and(|at| at <= self.now) {
-            let writer = &self.writer;
-            self.shard
-                .due(self.now, &|slot| writer.in_flight(slot), &mut self.commands);
+            self.shard.due(self.now, &self.writer, &mut self.commands);
             self.execute();
         }
         self.writer.beat(self.now);

@@ -52,7 +52,7 @@ impl Node {
     }
 
     fn probe_at(&self) -> f64 {
-        let wait = BACK_OFF_MS * 1.4_f64.powi(self.tries);
+        let wait = BACK_OFF_MS * 1.39_f64.powi(self.tries);
         self.waits_from + f64::min(wait.min(BACK_OFF_MAX_MS) * 3.0_f64.powi(self.relapses), 60_000.0)
     }
 }

@@ -143,7 +143,7 @@ impl History {
         // Sometimes the agent is late and looks once, sometimes it has not looked at all when the next call comes.
         if self.random.u8(..4) > 0 {
             while self.shard.next_timeout().is_some_and(|at| at <= self.now) {
-                self.shard.due(self.now, &|_| 0, commands);
+                self.shard.due(self.now, &lars_shard::Uncounted, commands);
             }
         }
     }

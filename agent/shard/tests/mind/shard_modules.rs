@@ -58,7 +58,7 @@ impl Bench {
         let (end, mut commands) = (self.now + time, Vec::new());
         while let Some(at) = self.shard.next_timeout().filter(|&at| at <= end) {
             self.now = self.now.max(at);
-            self.shard.due(self.now, &|_| 0, &mut commands);
+            self.shard.due(self.now, &lars_shard::Uncounted, &mut commands);
         }
         self.now = end;
         self.write_board(&commands);
@@ -297,7 +297,7 @@ fn sixty_five_thousand_modules_are_dropped_bit_by_bit() {
     let (mut commands, mut turns) = (Vec::new(), 0);
     while bench.shard.next_timeout().is_some_and(|at| at <= bench.now) {
         let before = commands.len();
-        bench.shard.due(bench.now, &|_| 0, &mut commands);
+        bench.shard.due(bench.now, &lars_shard::Uncounted, &mut commands);
         assert!(commands.len() - before <= 2 * 1_024, "a turn stays short");
         turns += 1;
     }

@@ -89,7 +89,7 @@ impl Bench {
     fn pass(&mut self, seconds: u64) -> Vec<Command> {
         let (end, mut commands) = (self.now + Duration::from_secs(seconds), Vec::new());
         while let Some(at) = self.shard.next_timeout().filter(|&at| at <= end) {
-            self.shard.due(at, &|_| 0, &mut commands);
+            self.shard.due(at, &lars_shard::Uncounted, &mut commands);
         }
         self.now = end;
         commands
@@ -102,7 +102,11 @@ impl Bench {
     }
 
     fn reasons(&self) -> Vec<(NodeView, u64, String)> {
-        let lines = self.shard.explain(self.now, A, &|_| 0).nodes.into_iter();
+        let lines = self
+            .shard
+            .explain(self.now, A, &lars_shard::Uncounted)
+            .nodes
+            .into_iter();
         lines
             .map(|line| (line.view, line.since_ms, line.reason))
             .collect()
@@ -416,7 +420,7 @@ fn explanation_gives_view_time_and_rule_with_numbers() {
         bench.reasons()[1],
         (Idle, 8_000, "15 s overloaded have passed".to_owned())
     );
-    let explanation = bench.shard.explain(bench.now, A, &|_| 0);
+    let explanation = bench.shard.explain(bench.now, A, &lars_shard::Uncounted);
     assert_eq!(
         (
             explanation.status,
@@ -434,7 +438,7 @@ fn explanation_of_a_large_module_fits_a_frame() {
     for node in (1..=400).map(|step| step * 3) {
         bench.fail(node, 15);
     }
-    let explanation = bench.shard.explain(bench.now, A, &|_| 0);
+    let explanation = bench.shard.explain(bench.now, A, &lars_shard::Uncounted);
     assert_eq!(explanation.total, 16_384);
     let mut frame = vec![0; lars_wire::bounds::FRAME_BYTES_MAX];
     let length = lars_wire::codec::encode(&explanation, 0, &mut frame).expect("it fits");
@@ -450,12 +454,18 @@ fn explanation_tells_wanted_from_unknown() {
     let mut bench = Bench::new(&route([1]));
     let other = ModuleId::new(5, 5);
     assert_eq!(
-        bench.shard.explain(bench.now, other, &|_| 0).status,
+        bench
+            .shard
+            .explain(bench.now, other, &lars_shard::Uncounted)
+            .status,
         Status::NotFound
     );
     bench.shard.want(bench.now, other, &mut Vec::new());
     assert_eq!(
-        bench.shard.explain(bench.now, other, &|_| 0).status,
+        bench
+            .shard
+            .explain(bench.now, other, &lars_shard::Uncounted)
+            .status,
         Status::Pending
     );
 }

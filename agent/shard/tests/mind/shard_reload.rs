@@ -137,7 +137,7 @@ fn shorter_time_out_acts_when_it_is_over_and_not_when_the_longer_one_would_be() 
     let early = now + Duration::from_millis(1_999);
     let due = now + Duration::from_secs(2);
     for (at, view) in [(early, NodeView::Overloaded), (due, NodeView::Idle)] {
-        shard.due(at, &|_| 0, &mut Vec::new());
+        shard.due(at, &lars_shard::Uncounted, &mut Vec::new());
         assert_eq!(views(&mut shard, A)[1], view);
     }
 }
@@ -170,6 +170,6 @@ fn rule_of_another_kind_begins_anew_and_judges_the_next_calls() {
     };
     shard.report(now, &report(1, Outcome::Ok), &mut Vec::new());
     fail(&mut shard, now, A, 5);
-    shard.due(now, &|_| 0, &mut Vec::new());
+    shard.due(now, &lars_shard::Uncounted, &mut Vec::new());
     assert_eq!(views(&mut shard, A), [NodeView::Idle, NodeView::Overloaded]);
 }

@@ -101,7 +101,7 @@ fn far_nodes_stand_in_reserve_behind_what_is_probed_while_near_ones_suffice() {
     assert_eq!(reserve(&mut shard), []);
     // Back after their time: near ones first again.
     let later = now + Duration::from_secs(15);
-    shard.due(later, &|_| 0, &mut Vec::new());
+    shard.due(later, &lars_shard::Uncounted, &mut Vec::new());
     assert_eq!(
         board(&mut shard),
         [(near3, Idle), (near4, Idle), (far1, Idle), (far2, Idle)]

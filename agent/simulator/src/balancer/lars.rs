@@ -143,9 +143,7 @@ impl Lars {
     pub(super) fn turn(&mut self, now: u64, shifts: &mut Vec<Shift>) {
         let now = self.instant(now);
         while self.shard.next_timeout().is_some_and(|due| due <= now) {
-            let writer = &self.writer;
-            let in_flight = |slot| writer.in_flight(slot);
-            self.shard.due(now, &in_flight, &mut self.commands);
+            self.shard.due(now, &self.writer, &mut self.commands);
         }
         if !self.commands.is_empty() {
             self.execute(now, shifts);

@@ -112,11 +112,11 @@ mod tests {
         cost.settle(&rule, start);
         assert_eq!(
             cost.us(&rule, 100.0),
-            550.0,
-            "eight against the eight that are assumed"
+            400.0,
+            "eight against the sixteen that are assumed"
         );
         cost.settle(&rule, start + rule.cost_forget);
-        assert_eq!(cost.us(&rule, 100.0), 400.0, "four against eight");
+        assert_eq!(cost.us(&rule, 100.0), 280.0, "four against sixteen");
         cost.forget(start);
         assert_eq!(cost.us(&rule, 77.0), 77.0);
     }

@@ -7,9 +7,11 @@ mod verdict;
 use super::Rule;
 use super::cost::fraction;
 use super::latency::Latency;
+use super::lost::{Losses, Sight};
 use super::mind::{Ended, Mind};
 use super::probes::Budget;
 use super::window::Counts;
+use crate::policy::InFlight;
 use lars_board::NodeSlot;
 use std::time::{Duration, Instant};
 
@@ -25,12 +27,13 @@ const LOOKED_AT: Duration = Duration::from_secs(15);
 const LATE_MAX: u32 = 5;
 /// The rate of calls is a mean of about this long, as is the share of reports that get lost.
 const RATE_TAU: Duration = Duration::from_secs(10);
-/// A call whose report never comes is in flight for so long, in the mean (`lars_board::Board::bound_calls`).
-const LOST_FOR: Duration = Duration::from_millis(12_500);
-/// A module loses reports above this share; below it is chance.
-const LOST_MIN: f64 = 0.002;
-/// How improbable the silence of one call may be at most: no clock and no network is better than one in 100,000.
-const CALL_SURPRISE_MAX: f64 = 11.5;
+/// A call is waited for twice as long as the longest took, and so long at least: longer than callers usually do.
+const PATIENCE_MIN: Duration = Duration::from_secs(2);
+/// The longest is that of about this long.
+const LONGEST_TAU: Duration = Duration::from_mins(10);
+/// Before anything is known of a module, so many of its reports are taken to get lost, as if so many calls had told.
+const LOST_USUAL: f64 = 0.02;
+const LOST_CALLS: f64 = 50.0;
 /// Bounds of the silence that ejects, whatever the rate of calls.
 const SILENCE_LIMIT_MIN: f64 = 9.0;
 const SILENCE_LIMIT_MAX: f64 = 20.0;
@@ -75,8 +78,10 @@ pub(crate) struct Group {
     /// Calls that ended since the last look.
     calls: u32,
     calls_per_s: f64,
-    /// Share of calls whose reports get lost.
-    lost: f64,
+    /// How long the longest call took of those that ended, whatever came of it; fades slowly.
+    longest_us: f64,
+    /// Calls of all its nodes, and those among them whose reports got lost.
+    losses: Losses,
     /// Whether a look is wanted at once.
     urgent: bool,
     /// How far apart looks are to be now: where reports come, and where none do.
@@ -102,7 +107,8 @@ struct Usual {
     weights: u64,
     serving: usize,
     silence_limit: f64,
-    call_surprise_max: f64,
+    /// The share of reports that get lost.
+    lost: f64,
 }
 
 impl Group {
@@ -116,7 +122,8 @@ impl Group {
             reported: now,
             calls: 0,
             calls_per_s: 0.0,
-            lost: 0.0,
+            longest_us: 0.0,
+            losses: Losses::default(),
             urgent: false,
             soon: LOOK_EVERY,
             every: LOOK_EVERY,
@@ -130,6 +137,7 @@ impl Group {
     pub(crate) fn record(&mut self, rule: &Rule, mind: &mut Mind, now: Instant, ended: &Ended) -> Instant {
         self.calls = self.calls.saturating_add(ended.calls);
         self.reported = now;
+        self.longest_us = self.longest_us.max(ended.latency_us.into());
         self.urgent |= mind.record(rule, &mut self.latency, now, ended);
         if self.urgent {
             now
@@ -144,7 +152,7 @@ impl Group {
         rule: &Rule,
         now: Instant,
         nodes: &mut [N],
-        in_flight: &dyn Fn(NodeSlot) -> u32,
+        in_flight: &dyn InFlight,
         random: &mut fastrand::Rng,
     ) -> Turn {
         let usual = self.settle(rule, now, nodes, in_flight);
@@ -165,18 +173,22 @@ impl Group {
         rule: &Rule,
         now: Instant,
         nodes: &mut [N],
-        in_flight: &dyn Fn(NodeSlot) -> u32,
+        in_flight: &dyn InFlight,
     ) -> Usual {
         let elapsed = now.saturating_duration_since(self.looked);
         self.latency.settle(now, rule.cost_tau, rule.cost_calls_min);
         self.budget.earn(rule, self.calls);
         let part = self.settle_rate(now, elapsed);
         let pause_max = LATE_MAX * self.every;
+        self.longest_us *= 1.0 - f64::from(fraction(elapsed, LONGEST_TAU));
+        let longest = Duration::from_secs_f64(self.longest_us / 1e6);
+        let patience = (2 * longest).max(PATIENCE_MIN);
         let (mean_us, mut counts) = (self.latency.mean_us(), Counts::default());
-        let (mut waiting, mut weights, mut serving) = (0_u32, 0, 0);
+        let (mut weights, mut serving) = (0, 0);
+        self.losses = Losses::default();
         self.rates.clear();
         for node in nodes.iter_mut() {
-            let held = in_flight(node.slot());
+            let slot = node.slot();
             weights += if node.serves() {
                 u64::from(node.weight())
             } else {
@@ -186,7 +198,15 @@ impl Group {
             let Some(mind) = node.mind_mut() else { continue };
             mind.cost.settle(rule, now);
             mind.window.settle(now, rule.rate_window);
-            mind.silence.look(now, held, pause_max, self.lost > LOST_MIN);
+            let sight = Sight {
+                elapsed,
+                held: in_flight.balance(slot),
+                answered: mind.silence.is_answered(),
+                latency: &self.latency,
+                patience,
+            };
+            let held = mind.settle_lost(&sight, in_flight, slot);
+            mind.silence.look(now, held, pause_max, mind.lost.loses());
             mind.silence.fade(part);
             if mind.is_in() {
                 let own = mind.window.counts();
@@ -194,10 +214,9 @@ impl Group {
                 if own.calls > 0 {
                     self.rates.push((rate(own), own));
                 }
-                waiting = waiting.saturating_add(if mind.answers { held } else { 0 });
+                self.losses += mind.lost.losses();
             }
         }
-        self.settle_lost(now, part, waiting);
         let limit = libm::log(self.calls_per_s.max(0.001) * 3_600.0 / rule.silence_errors_per_hour);
         let usual = Usual {
             now,
@@ -208,7 +227,7 @@ impl Group {
             weights,
             serving,
             silence_limit: limit.clamp(SILENCE_LIMIT_MIN, SILENCE_LIMIT_MAX),
-            call_surprise_max: (-libm::log(self.lost.max(1e-9))).min(CALL_SURPRISE_MAX),
+            lost: self.losses.share(LOST_CALLS, LOST_USUAL),
         };
         (self.looked, self.calls) = (now, 0);
         usual
@@ -237,17 +256,6 @@ impl Group {
         let per_s = f64::from(self.calls) / elapsed.as_secs_f64();
         self.calls_per_s += (per_s - self.calls_per_s) * part.min(1.0);
         f64::from(fraction(elapsed, RATE_TAU))
-    }
-
-    /// What is in flight beyond what rate and latency explain (Little's law) are calls whose reports got lost.
-    fn settle_lost(&mut self, now: Instant, part: f64, waiting: u32) {
-        let explained = self.calls_per_s * f64::from(self.latency.mean_us()) / 1e6;
-        let age = now.saturating_duration_since(self.born).min(LOST_FOR);
-        let held = self.calls_per_s * age.as_secs_f64();
-        if held > 0.0 {
-            let lost = ((f64::from(waiting) - explained) / held).clamp(0.0, 0.9);
-            self.lost += (lost - self.lost) * part;
-        }
     }
 
     fn next<N: Judged>(&mut self, now: Instant, nodes: &[N]) -> Option<Instant> {

@@ -90,6 +90,17 @@ impl Latency {
         self.calls
     }
 
+    /// How long a call takes at least that is among the longest of this share.
+    pub(super) fn rarer_than(&self, share: f64) -> Duration {
+        let most = share * f64::from(self.calls);
+        let mut longer = 0_u32;
+        let reached = (0..BUCKETS).rev().find(|&bucket| {
+            longer += self.counts[bucket];
+            f64::from(longer) > most
+        });
+        Duration::from_secs_f64(reached.map_or(0.0, |bucket| bound_us(bucket + 1)) / 1e6)
+    }
+
     /// How improbable it is that a call takes longer than this: the negative natural logarithm of the probability.
     pub(super) fn surprise(&self, age: Duration) -> f64 {
         let age_us = u32::try_from(age.as_micros()).unwrap_or(u32::MAX);

@@ -4,10 +4,12 @@
 use super::Rule;
 use super::cost::Cost;
 use super::latency::Latency;
+use super::lost::{Lost, Sight};
 use super::reason::Cause;
 use super::silence::Silence;
 use super::window::{Counts, Window};
-use lars_board::Hot;
+use crate::policy::InFlight;
+use lars_board::{Hot, NodeSlot};
 use lars_wire::caller::{NodeView, Outcome};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,9 @@ use std::time::{Duration, Instant};
 /// time-out.
 const PROBATION_CALLS: u32 = 10;
 const PROBATION_FAILURES: u32 = 2;
+/// By how much a call must be longer than usual to be slow at all: the first one to a node that was away sets up a
+/// connection, which takes many times as long as a call of a tenth of a millisecond and says nothing about the node.
+const SLOW_EXCESS_US: f32 = 5_000.0;
 
 /// Calls of a node that ended alike, as the mind is told of them.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,8 @@ pub(crate) struct Ended {
     pub(crate) latency_us: u32,
     /// Whether the picks were probes.
     pub(crate) probe: bool,
+    /// Whether they counted as in flight, as far as the agent's own process counts.
+    pub(crate) counted: bool,
 }
 
 /// A probe that was granted and has not been answered.
@@ -60,6 +67,7 @@ pub struct Mind {
     pub(super) cost: Cost,
     pub(super) window: Window,
     pub(super) silence: Silence,
+    pub(super) lost: Lost,
     pub(super) standing: Standing,
     pub(super) cause: Cause,
     pub(super) since: Instant,
@@ -97,6 +105,7 @@ impl Mind {
             cost: Cost::new(now),
             window: Window::new(now),
             silence: Silence::new(now),
+            lost: Lost::default(),
             standing: Standing::In,
             cause: Cause::New,
             since: now,
@@ -123,7 +132,16 @@ impl Mind {
             calls, latency_us, ..
         } = *ended;
         let mean_us = latency.mean_us();
-        let is_slow = latency.calls() > 0 && is_slow(latency_us, mean_us, rule.slow_factor);
+        if ended.counted {
+            // 0 stands for what the caller did not say: as long as usual.
+            let told_us = if latency_us > 0 {
+                latency_us as f32
+            } else {
+                mean_us
+            };
+            self.lost.end(calls, told_us);
+        }
+        let is_slow = latency.calls() > 0 && is_longer(latency_us, mean_us, rule.slow_factor);
         let ok = match ended.outcome {
             Outcome::Cancelled => return false,
             Outcome::Ok => true,
@@ -161,6 +179,15 @@ impl Mind {
             }
         }
         (!ok && self.run >= rule.failure_run) || self.relapsed()
+    }
+
+    /// Learns how many calls in flight will never be reported, and forgives them. Returns how many are in flight then.
+    pub(super) fn settle_lost(&mut self, sight: &Sight<'_>, in_flight: &dyn InFlight, slot: NodeSlot) -> u32 {
+        let forgiven = self.lost.look(sight);
+        if forgiven > 0 {
+            in_flight.forgive(slot, forgiven);
+        }
+        sight.held.saturating_sub_unsigned(forgiven).max(0) as u32
     }
 
     fn succeed(&mut self, now: Instant) {
@@ -213,7 +240,7 @@ impl Mind {
         }
         // Half way to slow is not well enough for one that is to come back.
         let is_slow =
-            latency.calls() > 0 && is_slow(ended.latency_us, latency.mean_us(), rule.slow_factor / 2.0);
+            latency.calls() > 0 && is_longer(ended.latency_us, latency.mean_us(), rule.slow_factor / 2.0);
         if ok && !is_slow {
             self.cause = Cause::Probe;
             self.cost.forget(now);
@@ -244,6 +271,7 @@ impl Mind {
         (self.run, self.run_timed_out) = (0, 0);
         self.window = Window::new(now);
         self.silence = Silence::new(now);
+        self.lost.interrupt();
         (self.stands_back, self.kept, self.is_hopeless) = (false, false, false);
         self.probation_failures = 0;
         self.probation = if was_tried { PROBATION_CALLS } else { 0 };
@@ -315,7 +343,7 @@ impl Mind {
     /// What readers are to know, which changes often.
     pub(super) fn hot(&mut self, rule: &Rule, now: Instant, typical_us: f32) -> Hot {
         Hot {
-            cost_us: self.cost.us(rule, typical_us),
+            cost_us: self.cost.us(rule, typical_us) + rule.cost_base_us,
             warmth: self.warmth(rule, now),
         }
     }
@@ -371,12 +399,24 @@ impl Mind {
     }
 }
 
-/// By how much a call must be longer than usual to be slow at all: the first one to a node that was away sets up a
-/// connection, which takes many times as long as a call of a tenth of a millisecond and says nothing about the node.
-const SLOW_EXCESS_US: f32 = 5_000.0;
-
 /// Whether a call took more than `factor` times as long as usual, and noticeably longer.
-fn is_slow(latency_us: u32, mean_us: f32, factor: f32) -> bool {
+fn is_longer(latency_us: u32, mean_us: f32, factor: f32) -> bool {
     let latency_us = latency_us as f32;
     latency_us > factor * mean_us && latency_us > mean_us + SLOW_EXCESS_US
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn call_is_slow_by_factor_and_by_milliseconds() {
+        assert!(
+            !is_longer(5_000, 100.0, 10.0),
+            "fifty times as long, but a connection was set up"
+        );
+        assert!(is_longer(5_200, 100.0, 10.0));
+        assert!(!is_longer(100_000, 10_000.0, 10.0));
+        assert!(is_longer(100_001, 10_000.0, 10.0));
+    }
 }

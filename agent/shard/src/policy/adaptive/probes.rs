@@ -69,7 +69,7 @@ mod tests {
     fn waits_grow_by_the_factor_up_to_their_bound() {
         let (rule, mut random) = (rule(0.0), fastrand::Rng::with_seed(1));
         let waits = [0, 1, 2, 3, 4, 99].map(|tries| wait(&rule, tries, 0, 1e6, &mut random).as_millis());
-        assert_eq!(waits, [4_000, 5_600, 7_840, 10_976, 15_366, 20_000]);
+        assert_eq!(waits, [4_000, 5_560, 7_728, 10_742, 14_932, 20_000]);
         let relapses = [1, 2, 3].map(|times| wait(&rule, 0, times, 1e6, &mut random).as_secs());
         assert_eq!(relapses, [12, 36, 60]);
     }

@@ -57,6 +57,11 @@ impl Silence {
         self.answered = true;
     }
 
+    /// Whether one was since the last look.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
     /// Calls timed out after this long.
     pub(super) fn time_out(&mut self, calls: u32, after: Duration, latency: &Latency) {
         self.new_time_outs = self.new_time_outs.saturating_add(calls);
@@ -112,19 +117,30 @@ impl Silence {
     }
 
     /// How improbable it is that a healthy node is silent like this: a negative natural logarithm. One call counts for
-    /// at most `call_max`, unless it is known to have timed out. A node that is `slower` than the others by this
-    /// factor, as is known, is given so much more time.
-    pub(super) fn surprise(&self, now: Instant, latency: &Latency, call_max: f64, slower: f32) -> f64 {
-        let mut sum = self.timed_out;
+    /// at most `each_max`, unless it is known to have timed out, and of those that wait the `calls_max` oldest count at most:
+    /// what stands in a queue behind others waits with them. A node that is `slower` than the others by this factor, as
+    /// is known, is given so much more time.
+    pub(super) fn surprise(
+        &self,
+        now: Instant,
+        latency: &Latency,
+        each_max: f64,
+        calls_max: f64,
+        slower: f32,
+    ) -> f64 {
+        let (mut sum, mut left) = (self.timed_out, calls_max);
         for cohort in &self.cohorts[..self.held] {
             let mut age = now.saturating_duration_since(cohort.since);
             if slower > 1.0 {
                 age = age.div_f32(slower);
             }
             // Much younger than the mean says nothing; that most cohorts are keeps this cheap.
-            if age.as_micros() as f32 > latency.mean_us() / 4.0 {
-                sum += f64::from(cohort.calls) * latency.surprise(age).min(call_max);
+            if left <= 0.0 || age.as_micros() as f32 <= latency.mean_us() / 4.0 {
+                break;
             }
+            let calls = f64::from(cohort.calls).min(left);
+            left -= calls;
+            sum += calls * latency.surprise(age).min(each_max);
         }
         sum
     }
@@ -149,6 +165,7 @@ mod tests {
     use super::*;
 
     const PAUSE_MAX: Duration = Duration::from_secs(1);
+    const ALL: f64 = f64::INFINITY;
 
     fn latency(start: Instant) -> Latency {
         let mut latency = Latency::new(start);
@@ -170,10 +187,10 @@ mod tests {
         let latency = latency(start);
         let mut silence = Silence::new(start);
         silence.look(start, 100, PAUSE_MAX, false);
-        assert_eq!(silence.surprise(start + ms(500), &latency, 99.0, 1.0), 0.0);
+        assert_eq!(silence.surprise(start + ms(500), &latency, 99.0, ALL, 1.0), 0.0);
         silence.look(start, 101, PAUSE_MAX, false);
         assert_eq!(
-            silence.surprise(start + ms(500), &latency, 99.0, 1.0),
+            silence.surprise(start + ms(500), &latency, 99.0, ALL, 1.0),
             latency.surprise(ms(500))
         );
     }
@@ -189,24 +206,38 @@ mod tests {
         let mut silence = looked_at(start);
         silence.look(start, 1, PAUSE_MAX, false);
         silence.look(start + ms(50), 3, PAUSE_MAX, false);
-        assert_eq!(silence.surprise(start + ms(2), &latency, 99.0, 1.0), 0.0);
+        assert_eq!(silence.surprise(start + ms(2), &latency, 99.0, ALL, 1.0), 0.0);
         let (one, two) = (latency.surprise(ms(60)), latency.surprise(ms(110)));
         assert_eq!(
-            silence.surprise(start + ms(52), &latency, 99.0, 1.0),
+            silence.surprise(start + ms(52), &latency, 99.0, ALL, 1.0),
             latency.surprise(ms(52)),
             "two are too young"
         );
-        let all = silence.surprise(start + ms(110), &latency, 99.0, 1.0);
+        let all = silence.surprise(start + ms(110), &latency, 99.0, ALL, 1.0);
         assert_eq!(all, two + 2.0 * one);
         assert_eq!(silence.waiting(start + ms(110)), (3, ms(110)));
         assert_eq!(
-            silence.surprise(start + ms(110), &latency, 2.0, 1.0),
+            silence.surprise(start + ms(110), &latency, 2.0, ALL, 1.0),
             6.0,
             "a report may be lost"
         );
         silence.answer();
         silence.look(start + ms(120), 2, PAUSE_MAX, false);
-        assert_eq!(silence.surprise(start + ms(122), &latency, 99.0, 1.0), 0.0);
+        assert_eq!(silence.surprise(start + ms(122), &latency, 99.0, ALL, 1.0), 0.0);
+    }
+
+    #[test]
+    fn of_calls_that_may_wait_for_each_other_the_oldest_count() {
+        let start = Instant::now();
+        let latency = latency(start);
+        let mut silence = looked_at(start);
+        silence.look(start, 2, PAUSE_MAX, false);
+        silence.look(start + ms(50), 5, PAUSE_MAX, false);
+        let (old, new) = (latency.surprise(ms(150)), latency.surprise(ms(100)));
+        for (calls_max, surprise) in [(1.0, old), (2.0, 2.0 * old), (2.5, 2.0 * old + 0.5 * new)] {
+            let told = silence.surprise(start + ms(150), &latency, 99.0, calls_max, 1.0);
+            assert!((told - surprise).abs() < 1e-9, "{calls_max}: {told} {surprise}");
+        }
     }
 
     #[test]
@@ -216,7 +247,7 @@ mod tests {
         let mut silence = looked_at(start);
         silence.look(start, 3, PAUSE_MAX, false);
         silence.look(start + ms(100), 2, PAUSE_MAX, false);
-        assert_eq!(silence.surprise(start + ms(100), &latency, 99.0, 1.0), 0.0);
+        assert_eq!(silence.surprise(start + ms(100), &latency, 99.0, ALL, 1.0), 0.0);
         silence.look(start + ms(1_101), 2, PAUSE_MAX, false);
         assert_eq!(silence.waiting(start + ms(1_101)), (2, ms(0)));
     }
@@ -231,17 +262,17 @@ mod tests {
         silence.look(start + ms(1_000), 1, PAUSE_MAX, false);
         let each = latency.surprise(ms(1_000)) + TIMED_OUT;
         assert_eq!(
-            silence.surprise(start + ms(1_000), &latency, 1.0, 1.0),
+            silence.surprise(start + ms(1_000), &latency, 1.0, ALL, 1.0),
             each + 1.0
         );
         silence.fade(0.5);
         assert_eq!(
-            silence.surprise(start + ms(1_000), &latency, 1.0, 1.0),
+            silence.surprise(start + ms(1_000), &latency, 1.0, ALL, 1.0),
             each / 2.0 + 1.0
         );
         silence.answer();
         silence.look(start + ms(1_010), 1, PAUSE_MAX, false);
-        assert_eq!(silence.surprise(start + ms(1_011), &latency, 99.0, 1.0), 0.0);
+        assert_eq!(silence.surprise(start + ms(1_011), &latency, 99.0, ALL, 1.0), 0.0);
     }
 
     #[test]
@@ -250,8 +281,9 @@ mod tests {
         let latency = latency(start);
         let mut silence = looked_at(start);
         silence.look(start, 2, PAUSE_MAX, false);
-        let surprise =
-            |silence: &Silence, after, slower| silence.surprise(start + ms(after), &latency, 99.0, slower);
+        let surprise = |silence: &Silence, after, slower| {
+            silence.surprise(start + ms(after), &latency, 99.0, ALL, slower)
+        };
         let far = surprise(&silence, 300, 3.0) - surprise(&silence, 100, 1.0);
         assert!(far.abs() < 1e-3, "{far}");
         assert_eq!(surprise(&silence, 100, 0.1), surprise(&silence, 100, 1.0));

@@ -1,10 +1,10 @@
 //! Probes of a module's ejected nodes: one at a time, each node's when its wait is over, as far as the budget goes.
 
 use super::{Group, Judged, Turn, Usual};
+use crate::policy::InFlight;
 use crate::policy::adaptive::Rule;
 use crate::policy::adaptive::mind::{Granted, Standing};
 use crate::policy::adaptive::probes;
-use lars_board::NodeSlot;
 use std::time::{Duration, Instant};
 
 /// A grant that nobody was seen to take for so long, while so many calls were made, is not taken at all: the callers pick in
@@ -23,7 +23,7 @@ impl Group {
         rule: &Rule,
         usual: &Usual,
         nodes: &mut [N],
-        in_flight: &dyn Fn(NodeSlot) -> u32,
+        in_flight: &dyn InFlight,
         random: &mut fastrand::Rng,
         turn: &mut Turn,
     ) {
@@ -31,7 +31,7 @@ impl Group {
         let (mut is_busy, mut next) = (false, None::<(Instant, usize)>);
         for (place, node) in nodes.iter_mut().enumerate() {
             let serves = node.serves();
-            let (weight, held) = (f64::from(node.weight()), in_flight(node.slot()));
+            let (weight, held) = (f64::from(node.weight()), in_flight.balance(node.slot()));
             let Some(mind) = node.mind_mut() else { continue };
             let (tries, relapses) = (mind.tries, mind.relapses);
             let Standing::Out {

@@ -8,6 +8,10 @@ use crate::policy::adaptive::reason::Cause;
 use crate::policy::adaptive::window::{Counts, wilson_lower};
 use std::time::{Duration, Instant};
 
+/// How improbable the silence of one call may be at most: no clock and no network is better than one in 100,000.
+const CALL_SURPRISE_MAX: f64 = 11.5;
+/// So many calls surely do not wait for each other at a node.
+const CALLS_APART: f64 = 2.0;
 /// A node's failure rate must exceed that of the others so many times.
 const OTHERS_FACTOR: f64 = 3.0;
 /// A run of failures must be so improbable, by the failure rate of the others; its limit grows so many times at most.
@@ -39,10 +43,22 @@ impl Group {
                 continue;
             };
             let slower = mind.cost.us(rule, usual.mean_us) / usual.mean_us;
-            let surprise = mind
-                .silence
-                .surprise(usual.now, &self.latency, usual.call_surprise_max, slower);
-            mind.stands_back = surprise > stand_back;
+            let each_max = -libm::log(mind.lost.likely(usual.lost));
+            let each_max = each_max.min(CALL_SURPRISE_MAX);
+            let surprise = |calls_max| {
+                mind.silence
+                    .surprise(usual.now, &self.latency, each_max, calls_max, slower)
+            };
+            let stands_back = surprise(f64::INFINITY) > stand_back;
+            // To stand back costs little and is undone by an answer; to go wants calls that do not wait for each other.
+            let surprise = if stands_back {
+                let (_, oldest) = mind.silence.waiting(usual.now);
+                let expected = mind.lost.ended_per_s() * oldest.as_secs_f64();
+                surprise(f64::INFINITY).min(expected).max(surprise(CALLS_APART))
+            } else {
+                0.0
+            };
+            mind.stands_back = stands_back;
             let evidence = evidence(rule, usual, mind, surprise);
             mind.kept = serves && evidence.is_some();
             mind.is_hopeless = evidence.is_some_and(|(_, hopeless)| hopeless);
