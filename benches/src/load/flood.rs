@@ -49,9 +49,9 @@ struct Flooder {
 /// What the one caller met.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Flooded {
-    /// Times of its answers, from when the flood stood.
+    /// Times of its answers, once the flood stands: those who never read have sent all that is taken of them.
     pub times: Latencies,
-    /// The longest of all, in nanoseconds, that of the first included: it is asked as the flood begins.
+    /// The longest of all, in nanoseconds, those included that were asked as the flood began.
     pub longest_ns: f64,
 }
 
@@ -70,7 +70,7 @@ pub fn run(task: &FloodTask) -> Result<Flooded, BenchError> {
     exchange.begin(&mut out);
     let time = Duration::from_secs_f64(task.seconds);
     let mut measured = Instant::now() + time / 10;
-    let (mut turn, mut first, mut longest) = (0, true, Duration::ZERO);
+    let (mut turn, mut longest) = (0, Duration::ZERO);
     loop {
         let asked = Instant::now();
         stream.write_all(&out).doing("ask")?;
@@ -88,21 +88,21 @@ pub fn run(task: &FloodTask) -> Result<Flooded, BenchError> {
                 Err(_) if flooders.is_empty() => {}
                 Err(_) => {
                     turn = (turn + 1) % flooders.len();
-                    flooders[turn].push()?;
+                    let pushed = flooders[turn].push()?;
+                    if pushed && !task.read {
+                        measured = measured.max(Instant::now());
+                    }
                 }
             }
         }
         let answered = Instant::now();
         longest = longest.max(answered - asked);
-        if std::mem::take(&mut first) {
-            measured = measured.max(answered);
-        }
         if asked >= measured {
             times.add((answered - asked).as_nanos() as u64);
         }
         out.clear();
         exchange.follow(&answer, &mut out)?;
-        if answered >= measured + time {
+        if asked >= measured && answered >= measured + time {
             return Ok(Flooded {
                 times: times.latencies(),
                 longest_ns: longest.as_nanos() as f64,
@@ -125,19 +125,19 @@ impl Flooder {
         })
     }
 
-    /// Sends what the socket takes, and takes answers where this one reads.
-    fn push(&mut self) -> Result<(), BenchError> {
+    /// Sends what the socket takes, and takes answers where this one reads. Returns whether it took any.
+    fn push(&mut self) -> Result<bool, BenchError> {
         // Who never reads may be closed for it: then it pushes no more.
         let or_nothing = |result: std::io::Result<usize>| match result {
             Err(error) if IS_HELD_BACK.contains(&error.kind()) => Ok(0),
             result => result,
         };
-        self.sent += or_nothing(self.stream.write(&self.questions[self.sent..])).doing("flood")?;
-        self.sent %= self.questions.len();
+        let taken = or_nothing(self.stream.write(&self.questions[self.sent..])).doing("flood")?;
+        self.sent = (self.sent + taken) % self.questions.len();
         if self.read {
             let mut answers = [0; READ_BYTES];
             or_nothing(self.stream.read(&mut answers)).doing("take a flood's answers")?;
         }
-        Ok(())
+        Ok(taken > 0)
     }
 }
