@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Waits until history says exactly this, and never more.
-fn assert_exact(mesh: &Mesh, reported: &Sums) {
+pub(crate) fn assert_exact(mesh: &Mesh, reported: &Sums) {
     let (mut stored, wanted) = (Sums::new(), total(reported));
     let took = until("all calls are stored", PATIENCE, || {
         stored = mesh.history();
