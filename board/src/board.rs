@@ -8,7 +8,6 @@ use crate::reader::{self, BoardReader};
 use crate::ring::Grant;
 use crate::words::{Ordering, Words};
 use crate::writer::BoardWriter;
-use lars_wire::ModuleId;
 use lars_wire::bounds::NODES_MAX;
 use std::time::{Duration, Instant};
 
@@ -109,12 +108,8 @@ impl Board {
 
     /// A call ended whose pick gave this token; see [`BoardReader::finish`], to which this is the same from anywhere.
     #[inline]
-    pub fn finish(&self, module: ModuleId, token: u64) {
-        let token = Token(token);
-        if let Some(begun) = token.begun() {
-            self.calls
-                .finish(module.shard(self.layout.shards()), token.slot(), begun);
-        }
+    pub fn finish(&self, token: u64) {
+        self.calls.finish(Token(token));
     }
 
     /// Lets calls that are never reported grow old, in a process that has readers and no writer: to be called every
@@ -129,7 +124,7 @@ impl Board {
     pub fn grant(&self, grant: Grant) {
         let shard = grant.module.shard(self.layout.shards());
         if let Some((slot, place)) = reader::place_of(&self.words, &self.layout, grant) {
-            self.calls.grant(shard, slot, Some((grant.node, place)));
+            self.calls.of(shard).grant(slot, Some((grant.node, place)));
         }
     }
 

@@ -7,9 +7,10 @@ mod credit;
 mod keyed;
 mod schedule;
 
-use crate::calls::{Begun, Calls};
+use crate::calls::{Begun, ShardCalls};
 use crate::entry::{NodeSlot, Rule};
 use crate::list::List;
+use credit::Admitted;
 use fastrand::Rng;
 use lars_wire::NodeAddr;
 
@@ -27,7 +28,7 @@ pub struct Choice {
 /// What a report gives back of the pick it belongs to. It comes from outside: a hint, to be checked.
 ///
 /// Bits 0 to 23 are the node's slot, bits 24 to 39 the period in which the call began, bit 40 says that this was a probe,
-/// bit 41 that the call counts as in flight. Bit 63 is always set, so that no token is 0.
+/// bit 41 that the call counts as in flight, bits 42 to 57 are the shard. Bit 63 is always set, so that no token is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(pub u64);
 
@@ -35,10 +36,12 @@ impl Token {
     const BEGUN_SHIFT: u32 = NodeSlot::BITS;
     const PROBE: u64 = 1 << 40;
     const COUNTED: u64 = 1 << 41;
+    const SHARD_SHIFT: u32 = 42;
     const SET: u64 = 1 << 63;
 
-    fn new(slot: NodeSlot, begun: Option<Begun>, probe: bool) -> Self {
-        let mut bits = Self::SET | u64::from(slot.to_bits());
+    #[inline]
+    pub(crate) fn new(shard: u16, slot: NodeSlot, begun: Option<Begun>, probe: bool) -> Self {
+        let mut bits = Self::SET | u64::from(shard) << Self::SHARD_SHIFT | u64::from(slot.to_bits());
         if let Some(Begun(period)) = begun {
             bits |= Self::COUNTED | u64::from(period) << Self::BEGUN_SHIFT;
         }
@@ -46,6 +49,7 @@ impl Token {
     }
 
     /// The slot of the node; [`NodeSlot::NONE`] for what is no token.
+    #[inline]
     pub fn slot(self) -> NodeSlot {
         if self.0 & Self::SET == 0 {
             NodeSlot::NONE
@@ -55,6 +59,7 @@ impl Token {
     }
 
     /// Whether the pick was a probe.
+    #[inline]
     pub fn is_probe(self) -> bool {
         self.0 & Self::SET != 0 && self.0 & Self::PROBE != 0
     }
@@ -64,6 +69,12 @@ impl Token {
         self.begun().is_some()
     }
 
+    #[inline]
+    pub(crate) fn shard(self) -> u16 {
+        (self.0 >> Self::SHARD_SHIFT) as u16
+    }
+
+    #[inline]
     pub(crate) fn begun(self) -> Option<Begun> {
         let counted = self.0 & Self::SET != 0 && self.0 & Self::COUNTED != 0;
         counted.then_some(Begun((self.0 >> Self::BEGUN_SHIFT) as u16))
@@ -87,13 +98,12 @@ pub enum Picked {
 
 /// One pick from one list.
 pub(crate) struct Pick<'a> {
-    pub(crate) list: &'a List<'a>,
-    pub(crate) shard: u16,
+    pub(crate) list: List<'a>,
     pub(crate) key: Option<u64>,
     pub(crate) avoid: &'a [NodeAddr],
     /// Whether a granted probe may be taken.
     pub(crate) may_probe: bool,
-    pub(crate) calls: &'a Calls,
+    pub(crate) calls: ShardCalls<'a>,
     pub(crate) rng: &'a mut Rng,
     /// What the reader kept of the module after its last pick; none where it is new.
     pub(crate) kept: Option<u64>,
@@ -102,9 +112,10 @@ pub(crate) struct Pick<'a> {
 /// The node that a rule took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
-    addr: NodeAddr,
+    /// Where it stands in the list.
+    pub(crate) place: usize,
     pub(crate) slot: NodeSlot,
-    probe: bool,
+    pub(crate) probe: bool,
     /// The grant to be claimed before this pick counts.
     pub(crate) grant: Option<(NodeSlot, u16)>,
     /// Whether the call is to count as in flight.
@@ -114,43 +125,80 @@ pub(crate) struct Taken {
 impl Taken {
     /// The node at `place` of a rule that does not look at calls in flight.
     #[inline(always)]
-    fn at(list: &List<'_>, place: usize, addr: NodeAddr, probe: bool) -> Option<Self> {
+    fn at(list: List<'_>, place: usize, probe: bool) -> Option<Self> {
         let (slot, _) = list.hot(place)?;
         Some(Self {
-            addr,
+            place,
             slot,
             probe,
             grant: None,
             counts: false,
         })
     }
-
-    /// What the caller is told.
-    #[inline(always)]
-    pub(crate) fn choice(self, version: u64, begun: Option<Begun>) -> Choice {
-        Choice {
-            addr: self.addr,
-            version,
-            token: Token::new(self.slot, begun, self.probe).0,
-        }
-    }
 }
 
-/// Chooses by the list's rule; beside the node what the reader is to keep of the module. Always inlined, as are the rules
-/// that most picks follow: an address that is returned through memory is written in halves and read as a whole, and the
-/// processor waits for that longer than for all the rest of a pick.
-#[inline(always)]
+/// Chooses by the list's rule; beside the node what the reader is to keep of the module.
 pub(crate) fn choose(pick: &mut Pick<'_>) -> (Option<Taken>, u64) {
-    match pick.list.rule {
+    let rule = pick.list.rule();
+    let retries = match rule {
         Rule::Classic {
             probe_num,
             forget_probe_count,
-        } => classic::choose(pick, probe_num, forget_probe_count),
-        Rule::Adaptive(retries) => credit::choose(pick, retries, |pick, _| adaptive::choose(pick)),
-        Rule::WeightedRoundRobin(retries) => credit::choose(pick, retries, schedule::choose),
-        Rule::ConsistentHash {
-            retries,
-            load_max_percent,
-        } => credit::choose(pick, retries, |pick, _| keyed::choose(pick, load_max_percent)),
+        } => return classic::choose(pick, probe_num, forget_probe_count),
+        Rule::Adaptive(retries)
+        | Rule::WeightedRoundRobin(retries)
+        | Rule::ConsistentHash { retries, .. } => retries,
+    };
+    let (admitted, mut stand) = credit::admit(pick, retries);
+    let taken = match (admitted, rule) {
+        (Admitted::No, _) => None,
+        (Admitted::Probe(taken), _) => Some(taken),
+        (Admitted::Yes, Rule::WeightedRoundRobin(_)) => schedule::choose(pick, &mut stand),
+        (Admitted::Yes, Rule::ConsistentHash { load_max_percent, .. }) => {
+            keyed::choose(pick, load_max_percent)
+        }
+        (Admitted::Yes, _) => adaptive::choose(pick),
+    };
+    (taken, stand.to_bits())
+}
+
+/// A node that was chosen plainly.
+pub(crate) struct Plain {
+    /// Its word in the list.
+    pub(crate) node: u64,
+    pub(crate) slot: NodeSlot,
+    /// Whether the call is to count as in flight.
+    pub(crate) counts: bool,
+}
+
+/// What nearly all picks come to, in as few steps as can be: an IPv4 node by one of the rules that most modules have, with
+/// nothing to avoid, and no probe due; what was `kept` is brought up to date. None where anything is otherwise: then nothing
+/// has changed, and [`choose`] knows.
+#[inline(always)]
+pub(crate) fn choose_plainly(
+    list: &List<'_>,
+    calls: ShardCalls<'_>,
+    kept: &mut u64,
+    rng: &mut Rng,
+) -> Option<Plain> {
+    if !list.is_narrow() {
+        return None;
     }
+    let (place, slot, keep, counts) = match list.rule() {
+        Rule::Adaptive(retries) => {
+            let keep = credit::earn(*kept, retries, list, calls)?;
+            let (place, slot) = adaptive::draw_better(list, calls, rng)?;
+            (place, slot, keep, true)
+        }
+        Rule::Classic {
+            forget_probe_count, ..
+        } => {
+            let (place, slot, keep) = classic::next_idle(list, *kept, forget_probe_count)?;
+            (place, slot, keep, false)
+        }
+        Rule::WeightedRoundRobin(_) | Rule::ConsistentHash { .. } => return None,
+    };
+    let node = list.narrow(place)?;
+    *kept = keep;
+    Some(Plain { node, slot, counts })
 }

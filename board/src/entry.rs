@@ -15,6 +15,7 @@ impl NodeSlot {
     pub const NONE: Self = Self((1 << Self::BITS) - 1);
 
     /// Slot `number`; [`Self::NONE`] where that is too large.
+    #[inline]
     pub const fn new(number: u32) -> Self {
         if number < Self::NONE.0 {
             Self(number)

@@ -4,7 +4,7 @@
 //! whose it is. What was deleted is left behind when the index is swept into its other half (`sweep.rs`).
 
 use crate::layout::{BUCKET_WORDS, Head, Layout, Root};
-use crate::words::{Ordering, Words, fence};
+use crate::words::{AtomicU64, Ordering, Words, fence};
 use lars_wire::ModuleId;
 
 /// One half of a shard's index, as large as it is at present.
@@ -40,7 +40,7 @@ impl Table {
     #[inline]
     fn buckets_of(self, module: ModuleId) -> impl Iterator<Item = usize> {
         let first = module.hash64() as u32 as usize;
-        (first..=first + self.mask).map(move |number| self.bucket(number))
+        (0..self.buckets()).map(move |step| self.bucket(first + step))
     }
 
     /// The module's bucket, or the one to use for it, with its head; none where every bucket is another's. For the
@@ -56,50 +56,44 @@ impl Table {
 
 /// What a reader saw of a module, and where it looked, so that it can look again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sight {
-    root: (usize, u64),
-    last: (usize, u64),
+pub(crate) struct Sight<'a> {
+    root: (&'a AtomicU64, u64),
+    last: (&'a AtomicU64, u64),
     /// The module's head; gone or never where it is not on the board.
     pub(crate) head: Head,
 }
 
-impl Sight {
+impl<'a> Sight<'a> {
     /// Looks the module up. None only where the memory makes no sense.
     #[inline]
-    pub(crate) fn of(words: &Words, layout: &Layout, shard: u16, module: ModuleId) -> Option<Self> {
-        let root_at = Layout::root(shard);
-        let root_word = words.load(root_at, Ordering::Acquire)?;
+    pub(crate) fn of(board: &'a [AtomicU64], layout: &Layout, shard: u16, module: ModuleId) -> Option<Self> {
+        let root_at = board.get(Layout::root(shard))?;
+        let root_word = root_at.load(Ordering::Acquire);
         let root = (root_at, root_word);
         let table = Table::at(layout, shard, Root::from_word(root_word))?;
         for bucket in table.buckets_of(module) {
-            let [key, head] = words.span(bucket, BUCKET_WORDS)? else {
+            let [key, head_at] = board.get(bucket..bucket + BUCKET_WORDS)? else {
                 return None;
             };
             // The head first: it was stored after its key.
-            let word = head.load(Ordering::Acquire);
+            let word = head_at.load(Ordering::Acquire);
             let head = Head(word);
             if head == Head::NEVER || key.load(Ordering::Relaxed) == module.to_bits() {
-                return Some(Self {
-                    root,
-                    last: (bucket + 1, word),
-                    head,
-                });
+                let last = (head_at, word);
+                return Some(Self { root, last, head });
             }
         }
-        Some(Self {
-            root,
-            last: root,
-            head: Head::NEVER,
-        })
+        let (last, head) = (root, Head::NEVER);
+        Some(Self { root, last, head })
     }
 
     /// Whether everything that was read since this sight belongs together. A writer that reuses memory replaces the
     /// head (or, for a half of the index, the root) first and passes a Release fence before it writes; so whoever read
     /// a word of the new use sees, behind this Acquire fence, the replacement too.
     #[inline]
-    pub(crate) fn still_holds(&self, words: &Words) -> bool {
+    pub(crate) fn still_holds(&self) -> bool {
         fence(Ordering::Acquire);
-        let same = |(place, word)| words.load(place, Ordering::Relaxed) == Some(word);
+        let same = |(at, word): (&AtomicU64, u64)| at.load(Ordering::Relaxed) == word;
         same(self.last) && same(self.root)
     }
 }

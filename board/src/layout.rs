@@ -115,6 +115,8 @@ pub(crate) struct Layout {
     shard_modules_max: u32,
     buckets_log2_max: u32,
     space_words: usize,
+    /// Words of one shard's part.
+    part_words: usize,
 }
 
 impl Layout {
@@ -127,12 +129,15 @@ impl Layout {
         // Modules fall to shards by their hash: eight standard deviations above the mean never happen.
         let mean = modules_max.div_ceil(u32::from(shards));
         let shard_modules_max = modules_max.min(mean + 8 * mean.isqrt() + 8);
+        let buckets_log2_max = buckets_log2(2 * shard_modules_max as usize);
+        let space_words = shard_modules_max as usize * MODULE_WORDS + ROOM_WORDS;
         Ok(Self {
             shards,
             modules_max,
             shard_modules_max,
-            buckets_log2_max: buckets_log2(2 * shard_modules_max as usize),
-            space_words: shard_modules_max as usize * MODULE_WORDS + ROOM_WORDS,
+            buckets_log2_max,
+            space_words,
+            part_words: 2 * (BUCKET_WORDS << buckets_log2_max) + space_words,
         })
     }
 
@@ -183,9 +188,9 @@ impl Layout {
         self.shard_modules_max
     }
 
-    /// Nodes that lists of one shard can hold, and that a slot can name: two words each at least.
+    /// Nodes that lists of one shard can hold, two words each at least, and that a slot can name: all but [`NodeSlot::NONE`].
     pub(crate) fn shard_nodes_max(&self) -> usize {
-        (self.space_words / 2).min(1 << NodeSlot::BITS)
+        (self.space_words / 2).min((1 << NodeSlot::BITS) - 1)
     }
 
     /// Words of the whole board.
@@ -227,7 +232,7 @@ impl Layout {
 
     fn part(&self, shard: usize) -> usize {
         let parts = LINE_WORDS + 2 * LINE_WORDS * usize::from(self.shards);
-        parts + shard * (2 * self.half_words() + self.space_words)
+        parts + shard * self.part_words
     }
 }
 

@@ -145,24 +145,23 @@ fn rule_word(rule: Rule, slot: u32) -> u64 {
 }
 
 #[inline]
-fn rule_of(word: u64) -> Option<Rule> {
+fn rule_of(word: u64) -> Rule {
     let (number, extra) = ((word >> 32) as u16, (word >> 56) as u8);
     let retries = Retries {
         percent: number as u8,
         floor: (number >> 8) as u8,
     };
     match word >> 48 & 0xff {
-        RULE_CLASSIC => Some(Rule::Classic {
-            probe_num: number,
-            forget_probe_count: extra & 1 == 1,
-        }),
-        RULE_ADAPTIVE => Some(Rule::Adaptive(retries)),
-        RULE_ROUND_ROBIN => Some(Rule::WeightedRoundRobin(retries)),
-        RULE_HASH => Some(Rule::ConsistentHash {
+        RULE_ADAPTIVE => Rule::Adaptive(retries),
+        RULE_ROUND_ROBIN => Rule::WeightedRoundRobin(retries),
+        RULE_HASH => Rule::ConsistentHash {
             retries,
             load_max_percent: 100 + u16::from(extra),
-        }),
-        _ => None,
+        },
+        _ => Rule::Classic {
+            probe_num: number,
+            forget_probe_count: extra & 1 == 1,
+        },
     }
 }
 
@@ -183,6 +182,7 @@ fn hot_of(word: u64) -> (NodeSlot, Hot) {
 
 /// A list as a reader finds it. While it is being read it may be overwritten: every number is checked, and nothing
 /// is believed until the head was seen unchanged afterwards.
+#[derive(Clone, Copy)]
 pub(crate) struct List<'a> {
     nodes: &'a [AtomicU64],
     hot: &'a [AtomicU64],
@@ -196,41 +196,43 @@ pub(crate) struct List<'a> {
     pub(crate) idle: u16,
     /// How many stand behind those and take probes.
     pub(crate) overloaded: u16,
-    /// The rule.
-    pub(crate) rule: Rule,
+    /// The rule and its numbers.
+    kind: u64,
     /// What the writer added.
     pub(crate) kept: Bookkeeping,
 }
 
 impl<'a> List<'a> {
     /// The list at `offset`; none where the words there cannot be one.
-    #[inline]
-    pub(crate) fn at(words: &'a Words, offset: usize) -> Option<Self> {
-        let [version, shape, rule, mean] = words.span(offset, HEADER_WORDS)? else {
+    #[inline(always)]
+    pub(crate) fn at(board: &'a [AtomicU64], offset: usize) -> Option<Self> {
+        let (header, body) = board.get(offset..)?.split_at_checked(HEADER_WORDS)?;
+        let [version, shape, kind, mean] = header else {
             return None;
         };
         let (version, shape, mean) = (relaxed(version), relaxed(shape), relaxed(mean));
-        let kind = relaxed(rule);
+        let kind = relaxed(kind);
         let count = usize::from(shape as u16);
         let (idle, overloaded) = ((shape >> 16) as u16, (shape >> 32) as u16);
         let wide = shape >> 56 & 1 == 1;
-        if count > NODES_MAX || usize::from(idle) + usize::from(overloaded) > count {
+        let is_possible = count <= NODES_MAX
+            && usize::from(idle) + usize::from(overloaded) <= count
+            && (RULE_CLASSIC..=RULE_HASH).contains(&(kind >> 48 & 0xff));
+        if !is_possible {
             return None;
         }
-        let (nodes, table_words) = (count * node_words(wide), mean as u32 as usize);
-        let body = words.span(offset + HEADER_WORDS, nodes + count + table_words)?;
-        let (nodes, rest) = body.split_at(nodes);
-        let (hot, table) = rest.split_at(count);
+        let (nodes, body) = body.split_at_checked(count * node_words(wide))?;
+        let (hot, body) = body.split_at_checked(count)?;
         Some(Self {
             nodes,
             hot,
-            table,
+            table: body.get(..mean as u32 as usize)?,
             wide,
             mean_weight: f32::from_bits((mean >> 32) as u32),
             version,
             idle,
             overloaded,
-            rule: rule_of(kind)?,
+            kind,
             kept: Bookkeeping {
                 class: (shape >> 48) as u8,
                 slot: kind as u32,
@@ -238,15 +240,32 @@ impl<'a> List<'a> {
         })
     }
 
-    /// Whether the table is one of aliases.
-    #[inline]
-    pub(crate) fn has_aliases(&self) -> bool {
-        let drawn = match self.rule {
-            Rule::Adaptive(_) => true,
-            Rule::WeightedRoundRobin(_) => usize::from(self.idle) > STEPS_MAX,
-            Rule::Classic { .. } | Rule::ConsistentHash { .. } => false,
+    /// The rule.
+    #[inline(always)]
+    pub(crate) fn rule(&self) -> Rule {
+        rule_of(self.kind)
+    }
+
+    /// The table where it is one of aliases: of an entry whose nodes are drawn, and differ in weight. Empty otherwise.
+    #[inline(always)]
+    pub(crate) fn aliases(&self) -> &'a [AtomicU64] {
+        let idle = usize::from(self.idle);
+        let is_drawn = match self.kind >> 48 & 0xff {
+            RULE_ADAPTIVE => true,
+            RULE_ROUND_ROBIN => idle > STEPS_MAX,
+            _ => false,
         };
-        drawn && self.table.len() == usize::from(self.idle) && self.idle > 0
+        if is_drawn && self.table.len() == idle {
+            self.table
+        } else {
+            &[]
+        }
+    }
+
+    /// Whether the idle nodes are known to weigh the same: an entry of the adaptive rule has a table where they do not.
+    #[inline(always)]
+    pub(crate) fn weighs_alike(&self) -> bool {
+        self.kind >> 48 & 0xff == RULE_ADAPTIVE && self.table.is_empty()
     }
 
     /// Where the nodes that take no picks at all begin: behind the idle, the overloaded and the reserve.
@@ -261,8 +280,20 @@ impl<'a> List<'a> {
         self.nodes.len() / node_words(self.wide)
     }
 
+    /// Whether every node's address and port are one word, and so are known by [`narrow_addr`].
+    #[inline(always)]
+    pub(crate) fn is_narrow(&self) -> bool {
+        !self.wide
+    }
+
+    /// The word of the node at `place` of a narrow list; none outside of it.
+    #[inline(always)]
+    pub(crate) fn narrow(&self, place: usize) -> Option<u64> {
+        self.nodes.get(place).map(relaxed)
+    }
+
     /// The address of the node at `place`; none outside of the list.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn addr(&self, place: usize) -> Option<NodeAddr> {
         self.addr_and_low(place).map(|(addr, _)| addr)
     }
@@ -284,15 +315,19 @@ impl<'a> List<'a> {
     }
 
     /// The weight of the node at `place`, at least 1; none outside of the list.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn weight(&self, place: usize) -> Option<u16> {
-        let stride = node_words(self.wide);
-        let low = self.nodes.get(place.checked_mul(stride)? + stride - 1)?;
+        let low = if self.wide {
+            place.checked_mul(WIDE_WORDS)?.checked_add(WIDE_WORDS - 1)?
+        } else {
+            place
+        };
+        let low = self.nodes.get(low)?;
         Some(weight_of(relaxed(low)).max(1))
     }
 
     /// The slot and the hot part of the node at `place`; none outside of the list.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hot(&self, place: usize) -> Option<(NodeSlot, Hot)> {
         Some(hot_of(relaxed(self.hot.get(place)?)))
     }
@@ -306,18 +341,18 @@ impl<'a> List<'a> {
     }
 
     /// Words of the table.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn table_len(&self) -> usize {
         self.table.len()
     }
 
     /// A word of the table; none outside of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn table(&self, place: usize) -> Option<u64> {
         self.table.get(place).map(relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn addr_and_low(&self, place: usize) -> Option<(NodeAddr, u64)> {
         if self.wide {
             let start = place.checked_mul(WIDE_WORDS)?;
@@ -328,13 +363,16 @@ impl<'a> List<'a> {
             let low = relaxed(low);
             Some((NodeAddr::from_octets(bits.to_be_bytes(), (low >> 16) as u16), low))
         } else {
-            let word = relaxed(self.nodes.get(place)?);
-            Some((
-                NodeAddr::from_ipv4_number((word >> 32) as u32, (word >> 16) as u16),
-                word,
-            ))
+            let word = self.narrow(place)?;
+            Some((narrow_addr(word), word))
         }
     }
+}
+
+/// The node of a word of a narrow list.
+#[inline]
+pub(crate) fn narrow_addr(word: u64) -> NodeAddr {
+    NodeAddr::from_ipv4_number((word >> 32) as u32, (word >> 16) as u16)
 }
 
 fn weight_of(low: u64) -> u16 {

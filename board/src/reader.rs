@@ -4,14 +4,14 @@
 //! bounded by the layout, and what makes no sense is a module that is not there.
 
 use crate::calls::Calls;
-use crate::choice::{Pick, Picked, Token, choose};
+use crate::choice::{Choice, Pick, Picked, Plain, Token, choose, choose_plainly};
 use crate::entry::EntryNode;
 use crate::index::Sight;
 use crate::layout::Layout;
-use crate::list::List;
+use crate::list::{List, narrow_addr};
 use crate::ring::Grant;
 use crate::turns::Turns;
-use crate::words::{Ordering, Words};
+use crate::words::{AtomicU64, Ordering, Words};
 use lars_wire::{ModuleId, NodeAddr};
 
 /// How often a read is begun again because a writer came between. A writer would have to replace the same module that
@@ -25,6 +25,31 @@ pub struct BoardReader {
     calls: Calls,
     turns: Turns,
     gave_up: u64,
+    /// Version of the route that was picked from last, and the node where its address takes more than one word.
+    version: u64,
+    wide: NodeAddr,
+}
+
+/// What came of a pick, in two words, which are returned in registers; the version stands in the reader. An address that is
+/// returned through memory is written in halves and read as a whole, and the processor waits for that as long as for three
+/// locked instructions.
+#[derive(Clone, Copy)]
+struct Answer {
+    /// The node, as in a narrow list, or one of the constants.
+    node: u64,
+    /// For the report; 0 for no node.
+    token: u64,
+}
+
+impl Answer {
+    /// No word of a narrow list: no port is zero.
+    const ABSENT: u64 = 0;
+    const OVERLOADED: u64 = 1;
+    const WIDE: u64 = 2;
+
+    fn none(why: u64) -> Self {
+        Self { node: why, token: 0 }
+    }
 }
 
 impl BoardReader {
@@ -36,6 +61,8 @@ impl BoardReader {
             calls,
             turns,
             gave_up: 0,
+            version: 0,
+            wide: NodeAddr::NONE,
         }
     }
 
@@ -49,63 +76,123 @@ impl BoardReader {
     /// The same for a caller with a key: where the rule sends like to like, equal keys prefer equal nodes.
     #[inline]
     pub fn pick_keyed(&mut self, module: ModuleId, key: Option<u64>, avoid: &[NodeAddr]) -> Picked {
+        let answer = self.answer(module, key, avoid);
+        let version = self.version;
+        match (answer.token, answer.node) {
+            (0, Answer::OVERLOADED) => Picked::Overloaded { version },
+            (0, _) => Picked::Absent,
+            (token, node) => {
+                let addr = if node == Answer::WIDE {
+                    self.wide
+                } else {
+                    narrow_addr(node)
+                };
+                Picked::Node(Choice { addr, version, token })
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn answer(&mut self, module: ModuleId, key: Option<u64>, avoid: &[NodeAddr]) -> Answer {
+        let plain = if avoid.is_empty() {
+            self.answer_plainly(module)
+        } else {
+            None
+        };
+        plain.unwrap_or_else(|| self.answer_at_length(module, key, avoid))
+    }
+
+    /// The way of nearly all picks; none where it is not that of this one.
+    #[inline(always)]
+    fn answer_plainly(&mut self, module: ModuleId) -> Option<Answer> {
+        let (board, shard) = (self.words.all(), module.shard(self.layout.shards()));
+        let (sight, list) = look_up(board, &self.layout, shard, module)?;
+        let (list, calls) = (list?, self.calls.of(shard));
+        let (kept, rng) = self.turns.current(shard, list.kept.slot, module)?;
+        let before = *kept;
+        let Plain { node, slot, counts } = choose_plainly(&list, calls, kept, rng)?;
+        if !sight.still_holds() {
+            *kept = before;
+            return None;
+        }
+        self.version = list.version;
+        let begun = counts.then(|| calls.begin(slot)).flatten();
+        let token = Token::new(shard, slot, begun, false).0;
+        Some(Answer { node, token })
+    }
+
+    #[inline(never)]
+    fn answer_at_length(&mut self, module: ModuleId, key: Option<u64>, avoid: &[NodeAddr]) -> Answer {
+        let (mut gave_up, mut may_probe) = (0, true);
+        let answer = until_whole(&mut gave_up, || {
+            self.try_answer(module, key, avoid, &mut may_probe)
+        });
+        self.gave_up += gave_up;
+        answer.unwrap_or(Answer::none(Answer::ABSENT))
+    }
+
+    /// None where what was read does not belong together, or a probe was taken by another reader: then none may be taken
+    /// next time.
+    fn try_answer(
+        &mut self,
+        module: ModuleId,
+        key: Option<u64>,
+        avoid: &[NodeAddr],
+        may_probe: &mut bool,
+    ) -> Option<Answer> {
         let Self {
             words,
             layout,
             calls,
             turns,
-            gave_up,
+            gave_up: _,
+            version,
+            wide,
         } = self;
-        let shard = module.shard(layout.shards());
-        let mut may_probe = true;
-        let picked = until_whole(gave_up, || {
-            let Some((sight, list)) = look_up(words, layout, shard, module) else {
-                return Some(Picked::Absent);
-            };
-            let list = list.filter(|list| list.kept.slot < layout.shard_modules_max());
-            let Some(list) = list else {
-                return sight.still_holds(words).then_some(Picked::Absent);
-            };
-            // Nothing is changed yet: slot and rule may have been read from a list that was just being overwritten.
-            let kept = turns.peek(shard, list.kept.slot, module);
-            let (taken, keep) = choose(&mut Pick {
-                list: &list,
-                shard,
-                key,
-                avoid,
-                may_probe,
-                calls,
-                rng: &mut turns.rng,
-                kept,
-            });
-            if !sight.still_holds(words) {
-                return None;
-            }
-            let grant = taken.and_then(|taken| taken.grant);
-            if grant.is_some_and(|grant| !calls.claim(shard, list.kept.slot, grant)) {
-                may_probe = false;
-                return None;
-            }
-            turns.keep(shard, list.kept.slot, module, keep);
-            let version = list.version;
-            let Some(taken) = taken else {
-                return Some(Picked::Overloaded { version });
-            };
-            let begun = taken.counts.then(|| calls.begin(shard, taken.slot)).flatten();
-            Some(Picked::Node(taken.choice(version, begun)))
+        let (board, shard) = (words.all(), module.shard(layout.shards()));
+        let Some((sight, list)) = look_up(board, layout, shard, module) else {
+            return Some(Answer::none(Answer::ABSENT));
+        };
+        let list = list.filter(|list| list.kept.slot < layout.shard_modules_max());
+        let Some(list) = list else {
+            return sight.still_holds().then(|| Answer::none(Answer::ABSENT));
+        };
+        let calls = calls.of(shard);
+        // Nothing is changed yet: slot and rule may have been read from a list that was just being overwritten.
+        let kept = turns.peek(shard, list.kept.slot, module);
+        let (taken, keep) = choose(&mut Pick {
+            list,
+            key,
+            avoid,
+            may_probe: *may_probe,
+            calls,
+            rng: &mut turns.rng,
+            kept,
         });
-        picked.unwrap_or(Picked::Absent)
+        let node = taken.and_then(|taken| node_word(&list, taken.place, wide));
+        if !sight.still_holds() {
+            return None;
+        }
+        let grant = taken.and_then(|taken| taken.grant);
+        if grant.is_some_and(|grant| !calls.claim(list.kept.slot, grant)) {
+            *may_probe = false;
+            return None;
+        }
+        turns.keep(shard, list.kept.slot, module, keep);
+        *version = list.version;
+        let (Some(taken), Some(node)) = (taken, node) else {
+            return Some(Answer::none(Answer::OVERLOADED));
+        };
+        let begun = taken.counts.then(|| calls.begin(taken.slot)).flatten();
+        let token = Token::new(shard, taken.slot, begun, taken.probe).0;
+        Some(Answer { node, token })
     }
 
     /// A call ended whose pick gave this token, by whichever reader of this process: it is in flight no more. To be
     /// called once for each report, as soon as it arrives; a token that is made up does no harm.
     #[inline]
-    pub fn finish(&self, module: ModuleId, token: u64) {
-        let token = Token(token);
-        if let Some(begun) = token.begun() {
-            let shard = module.shard(self.layout.shards());
-            self.calls.finish(shard, token.slot(), begun);
-        }
+    pub fn finish(&self, token: u64) {
+        self.calls.finish(Token(token));
     }
 
     /// Puts the module's nodes into `nodes` (cleared before); returns the route's version, or none where the module
@@ -117,16 +204,16 @@ impl BoardReader {
             gave_up,
             ..
         } = self;
-        let shard = module.shard(layout.shards());
+        let (board, shard) = (words.all(), module.shard(layout.shards()));
         let version = until_whole(gave_up, || {
             nodes.clear();
-            let Some((sight, list)) = look_up(words, layout, shard, module) else {
+            let Some((sight, list)) = look_up(board, layout, shard, module) else {
                 return Some(None);
             };
             if let Some(list) = &list {
                 nodes.extend((0..list.len()).map_while(|place| list.node(place)));
             }
-            sight.still_holds(words).then(|| list.map(|list| list.version))
+            sight.still_holds().then(|| list.map(|list| list.version))
         });
         if version.is_none() {
             nodes.clear();
@@ -154,30 +241,40 @@ impl BoardReader {
     }
 }
 
+/// The node at `place`: its word, or that it was put into `wide`. None outside of the list.
+#[inline(always)]
+fn node_word(list: &List<'_>, place: usize, wide: &mut NodeAddr) -> Option<u64> {
+    if list.is_narrow() {
+        return list.narrow(place);
+    }
+    *wide = list.addr(place)?;
+    Some(Answer::WIDE)
+}
+
 /// The module's list, if there is one, and where it was seen. None only where the memory makes no sense.
 #[inline(always)]
 fn look_up<'a>(
-    words: &'a Words,
+    board: &'a [AtomicU64],
     layout: &Layout,
     shard: u16,
     module: ModuleId,
-) -> Option<(Sight, Option<List<'a>>)> {
-    let sight = Sight::of(words, layout, shard, module)?;
-    let list = sight.head.offset().and_then(|offset| List::at(words, offset));
+) -> Option<(Sight<'a>, Option<List<'a>>)> {
+    let sight = Sight::of(board, layout, shard, module)?;
+    let list = sight.head.offset().and_then(|offset| List::at(board, offset));
     Some((sight, list))
 }
 
 /// Where a granted node stands: its module's slot, and its place in the list. None where it is not published.
 pub(crate) fn place_of(words: &Words, layout: &Layout, grant: Grant) -> Option<(u32, u16)> {
-    let shard = grant.module.shard(layout.shards());
+    let (board, shard) = (words.all(), grant.module.shard(layout.shards()));
     until_whole(&mut 0, || {
-        let (sight, list) = look_up(words, layout, shard, grant.module)?;
+        let (sight, list) = look_up(board, layout, shard, grant.module)?;
         let found = list.and_then(|list| {
             let is_it = |&place: &usize| list.hot(place).is_some_and(|(slot, _)| slot == grant.node);
             let place = (0..list.len()).find(is_it)?;
             Some((list.kept.slot, u16::try_from(place).ok()?))
         });
-        sight.still_holds(words).then_some(found)
+        sight.still_holds().then_some(found)
     })
     .flatten()
 }

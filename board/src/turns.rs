@@ -59,6 +59,23 @@ impl Turns {
         (place.module == module.to_bits() && place.epoch != NO_EPOCH).then_some(place.turn)
     }
 
+    /// The same where the module was picked in this epoch, so that nothing but what is kept will change; and what is left to
+    /// chance.
+    #[inline(always)]
+    pub(crate) fn current(
+        &mut self,
+        shard: u16,
+        slot: u32,
+        module: ModuleId,
+    ) -> Option<(&mut u64, &mut Rng)> {
+        let Self { shards, epoch, rng } = self;
+        let place = shards
+            .get_mut(usize::from(shard))?
+            .places
+            .get_mut(slot as usize)?;
+        (place.module == module.to_bits() && place.epoch == *epoch).then_some((&mut place.turn, rng))
+    }
+
     /// Keeps what the rule says after a pick. The slot must be one that exists: it decides how much memory is taken.
     #[inline]
     pub(crate) fn keep(&mut self, shard: u16, slot: u32, module: ModuleId, turn: u64) {

@@ -109,21 +109,9 @@ impl Words {
         self.all()[place].store(value, ordering);
     }
 
-    /// Replaces one word by what `change` makes of it, as if in one step, unless that is none. Returns whether it did.
-    /// For memory that many threads write; nothing else is ordered by it.
-    ///
-    /// # Panics
-    ///
-    /// Outside of the memory.
+    /// All of them: whoever reads several looks the memory up once.
     #[inline]
-    pub(crate) fn update(&self, place: usize, change: impl Fn(u64) -> Option<u64>) -> bool {
-        self.all()[place]
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change)
-            .is_ok()
-    }
-
-    #[inline]
-    fn all(&self) -> &[AtomicU64] {
+    pub(crate) fn all(&self) -> &[AtomicU64] {
         #[cfg(not(any(loom, miri)))]
         return self.body.words();
         #[cfg(any(loom, miri))]

@@ -93,7 +93,7 @@ impl BoardWriter {
             self.space.retire(now, block);
         }
         // A reader that meets the grant between the head and this finds another node at its place, and leaves it.
-        self.calls.move_grant(self.shard, slot, |granted| {
+        self.calls.of(self.shard).move_grant(slot, |granted| {
             let place = entry.nodes.iter().position(|node| node.slot == granted)?;
             u16::try_from(place).ok()
         });
@@ -118,27 +118,27 @@ impl BoardWriter {
             let found =
                 (0..list.len()).find(|&place| list.hot(place).is_some_and(|(other, _)| other == slot));
             let grant = found.and_then(|place| Some((slot, u16::try_from(place).ok()?)));
-            self.calls.grant(self.shard, list.kept.slot, grant);
+            self.calls.of(self.shard).grant(list.kept.slot, grant);
         }
     }
 
     /// Calls to the node that readers of this process have in flight.
     pub fn in_flight(&self, slot: NodeSlot) -> u32 {
-        self.calls.in_flight(self.shard, slot)
+        self.calls.of(self.shard).in_flight(slot)
     }
 
     /// The same, negative where more calls were forgiven than were lost.
     pub fn calls_balance(&self, slot: NodeSlot) -> i32 {
-        self.calls.balance(self.shard, slot)
+        self.calls.of(self.shard).balance(slot)
     }
 
     /// So many of the node's calls are known to have no report to come: they are in flight no more.
     pub fn forgive(&self, slot: NodeSlot, lost: u32) {
-        self.calls.forgive(self.shard, slot, lost);
+        self.calls.of(self.shard).forgive(slot, lost);
     }
 
     fn list(&self, module: ModuleId) -> Option<List<'_>> {
-        List::at(&self.words, self.index.head(module)?.offset()?)
+        List::at(self.words.all(), self.index.head(module)?.offset()?)
     }
 
     /// Takes the module off the board; nothing happens where it is not on it.
@@ -148,7 +148,7 @@ impl BoardWriter {
         let Some((block, slot)) = old else { return };
         let generation = self.next_generation();
         self.index.put(module, Head::gone(generation));
-        self.calls.grant(self.shard, slot, None);
+        self.calls.of(self.shard).grant(slot, None);
         self.slots.check_in(slot);
         self.space.retire(now, block);
     }
@@ -176,7 +176,7 @@ impl BoardWriter {
     /// Where the list of this head is kept, and the module's slot.
     fn published(&self, head: Head) -> Option<(Block, u32)> {
         let offset = head.offset()?;
-        let Bookkeeping { class, slot } = List::at(&self.words, offset)?.kept;
+        let Bookkeeping { class, slot } = List::at(self.words.all(), offset)?.kept;
         Some((Block { offset, class }, slot))
     }
 

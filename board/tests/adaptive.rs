@@ -91,7 +91,7 @@ impl Bench {
         for _ in 0..PICKS {
             let choice = self.pick(None, &[]).expect("a node");
             counts[number_of(choice.addr) as usize] += 1;
-            self.reader.finish(MODULE, choice.token);
+            self.reader.finish(choice.token);
         }
         counts.map(|count| f64::from(count) / f64::from(PICKS)).to_vec()
     }
@@ -165,8 +165,8 @@ fn node_with_calls_in_flight_stands_back_whichever_reader_began_them() {
     assert_eq!(counted.map(u32::cast_signed), begun);
     for _ in 0..100 {
         let choice = bench.pick(None, &[]).expect("a node");
-        bench.reader.finish(MODULE, choice.token);
-        bench.reader.finish(MODULE, u64::MAX);
+        bench.reader.finish(choice.token);
+        bench.reader.finish(u64::MAX);
     }
     assert_eq!(
         [0, 1].map(|slot| bench.writer.in_flight(NodeSlot::new(slot))),
@@ -266,7 +266,7 @@ fn equal_keys_go_to_equal_nodes_until_one_is_full() {
     for key in 0..2_000 {
         let picked = [&mut bench, &mut other].map(|bench| {
             let choice = bench.pick(Some(key), &[]).expect("a node");
-            bench.reader.finish(MODULE, choice.token);
+            bench.reader.finish(choice.token);
             choice.addr
         });
         assert_eq!(picked[0], picked[1]);

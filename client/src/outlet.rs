@@ -87,7 +87,7 @@ impl Outlet {
         }
         let mut inside = self.lock();
         if let Some(board) = &inside.board {
-            board.finish(used.module, used.token);
+            board.finish(used.token);
         }
         let reported = inside.ring.report(record);
         inside.take_grant();

@@ -147,7 +147,7 @@ fn undoubted(
         match picked {
             Picked::Node(choice) if link.is_doubted(module, choice.addr) => {
                 // That call is never made.
-                reader.finish(module, choice.token);
+                reader.finish(choice.token);
             }
             other => return other,
         }

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+
+/// What stands above the 32 bits of an IPv4 address.
+const IPV4_MAPPED: u128 = 0xffff << 32;
 
 /// Address and port of a node: 16 bytes (IPv4 mapped into IPv6, `::ffff:a.b.c.d`) and a port, 18 bytes on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +35,7 @@ impl NodeAddr {
 
     /// An IPv4 node by the number that the database keeps, most significant octet first (192.168.0.1 = 3232235521).
     pub const fn from_ipv4_number(ip: u32, port: u16) -> Self {
-        Self::new(IpAddr::V4(Ipv4Addr::from_bits(ip)), port)
+        Self::from_octets((IPV4_MAPPED | ip as u128).to_be_bytes(), port)
     }
 
     /// The 16 address bytes as they travel.
@@ -64,7 +67,8 @@ impl NodeAddr {
 
     /// Whether a call could be made to it: neither address nor port may be zero.
     pub const fn is_callable(&self) -> bool {
-        self.port != 0 && !self.ip().is_unspecified()
+        let ip = u128::from_be_bytes(self.ip);
+        self.port != 0 && ip != 0 && ip != IPV4_MAPPED
     }
 
     /// The same as the standard library's type.

@@ -99,7 +99,7 @@ impl Core {
             let node = match self.reader.pick(module, &unnamed[..tries]) {
                 Picked::Node(choice) => {
                     // What such a caller reports says not which call it was: it is in flight for no time.
-                    self.reader.finish(module, choice.token);
+                    self.reader.finish(choice.token);
                     choice.addr
                 }
                 Picked::Overloaded { .. } => return (Retcode::Overloaded, None),

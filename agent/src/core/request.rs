@@ -170,7 +170,7 @@ impl Core {
             return Err(Refused::Stopping);
         }
         for report in reports {
-            self.reader.finish(report.module, report.token);
+            self.reader.finish(report.token);
             self.take_report(turn, report);
         }
         Ok(())

@@ -103,8 +103,8 @@ fn pick(rule: Rule, modules: u32, avoided: u32) -> Operation {
         turn = if turn + 1 == modules.len() { 0 } else { turn + 1 };
         let module = black_box(modules[turn]);
         let picked = reader.pick_keyed(module, black_box(Some(turn as u64)), black_box(&avoid));
-        if let Picked::Node(choice) = black_box(picked) {
-            reader.finish(module, choice.token);
+        if let Picked::Node(choice) = *black_box(&picked) {
+            reader.finish(choice.token);
         }
     })
 }

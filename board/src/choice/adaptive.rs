@@ -6,10 +6,13 @@
 //! nearly equal ones many readers that know the same do not all run to the same node.
 
 use super::{Pick, Taken};
+use crate::calls::ShardCalls;
 use crate::entry::{Hot, NodeSlot};
 use crate::list::List;
+use crate::words::Ordering;
 use fastrand::Rng;
 use lars_wire::NodeAddr;
+use std::hint::select_unpredictable;
 
 /// Draws of a node that is to be another than one: after these the next one in the list is taken.
 const DRAWS_MAX: usize = 3;
@@ -23,38 +26,47 @@ struct Candidate {
 }
 
 /// The better of two idle nodes that are not to be avoided; one to be avoided where there is no other.
-#[inline]
 pub(super) fn choose(pick: &mut Pick<'_>) -> Option<Taken> {
-    let list = pick.list;
-    let idle = usize::from(list.idle);
-    let candidate = if pick.avoid.is_empty() {
-        let first = draw(list, idle, pick.rng)?;
-        if idle == 1 {
-            candidate(list, first)?
-        } else {
-            let second = draw_another(list, idle, first, pick.rng);
-            better(pick, candidate(list, first)?, candidate(list, second)?)
-        }
+    let (place, slot) = if pick.avoid.is_empty() {
+        draw_better(&pick.list, pick.calls, pick.rng)?
     } else {
-        choose_other(pick, idle)?
+        let other = choose_other(pick)?;
+        (other.place, other.slot)
     };
     Some(Taken {
-        addr: list.addr(candidate.place)?,
-        slot: candidate.slot,
+        place,
+        slot,
         probe: false,
         grant: None,
         counts: true,
     })
 }
 
-#[inline]
+/// The better of two idle nodes.
+#[inline(always)]
+pub(super) fn draw_better(
+    list: &List<'_>,
+    calls: ShardCalls<'_>,
+    rng: &mut Rng,
+) -> Option<(usize, NodeSlot)> {
+    let idle = usize::from(list.idle);
+    let first = draw(list, idle, rng)?;
+    let mut taken = candidate(list, first)?;
+    if idle > 1 {
+        let second = draw_another(list, idle, first, rng);
+        taken = better(list, calls, rng, taken, candidate(list, second)?);
+    }
+    Some((taken.place, taken.slot))
+}
+
+#[inline(always)]
 fn candidate(list: &List<'_>, place: usize) -> Option<Candidate> {
     let (slot, hot) = list.hot(place)?;
     Some(Candidate { place, slot, hot })
 }
 
 /// A place among the first `idle`, in proportion to weight.
-#[inline]
+#[inline(always)]
 fn draw(list: &List<'_>, idle: usize, rng: &mut Rng) -> Option<usize> {
     if idle == 0 {
         return None;
@@ -62,10 +74,10 @@ fn draw(list: &List<'_>, idle: usize, rng: &mut Rng) -> Option<usize> {
     let bits = rng.u64(..);
     let place = below(bits as u32, idle);
     // The writer adds an alias table where weights differ.
-    if !list.has_aliases() {
+    let Some(alias) = list.aliases().get(place) else {
         return Some(place);
-    }
-    let word = list.table(place)?;
+    };
+    let word = alias.load(Ordering::Relaxed);
     let kept = bits >> 32 < word >> 16;
     Some(if kept {
         place
@@ -75,9 +87,9 @@ fn draw(list: &List<'_>, idle: usize, rng: &mut Rng) -> Option<usize> {
 }
 
 /// Another place than `first`, of at least two: in proportion to weight as far as a few draws get.
-#[inline]
+#[inline(always)]
 fn draw_another(list: &List<'_>, idle: usize, first: usize, rng: &mut Rng) -> usize {
-    if list.has_aliases() {
+    if !list.aliases().is_empty() {
         for _ in 0..DRAWS_MAX {
             if let Some(place) = draw(list, idle, rng).filter(|&place| place != first) {
                 return place;
@@ -95,9 +107,15 @@ fn below(bits: u32, bound: usize) -> usize {
 }
 
 /// One of the two. A node that starts slowly stands back as often as its warmth says.
-#[inline]
-fn better(pick: &mut Pick<'_>, first: Candidate, second: Candidate) -> Candidate {
-    let bits = pick.rng.u64(..);
+#[inline(always)]
+fn better(
+    list: &List<'_>,
+    calls: ShardCalls<'_>,
+    rng: &mut Rng,
+    first: Candidate,
+    second: Candidate,
+) -> Candidate {
+    let bits = rng.u64(..);
     let is_cold =
         |candidate: Candidate, lot: u8| candidate.hot.warmth != Hot::WARM && candidate.hot.warmth <= lot;
     match (is_cold(first, bits as u8), is_cold(second, (bits >> 8) as u8)) {
@@ -105,32 +123,46 @@ fn better(pick: &mut Pick<'_>, first: Candidate, second: Candidate) -> Candidate
         (false, true) => return first,
         (true, true) | (false, false) => {}
     }
-    let ratio = score(pick, second) / score(pick, first);
-    let squared = ratio * ratio;
-    let fourth = squared * squared;
+    let (one, other) = scores(list, calls, first, second);
+    let lot = (bits >> 32) as f64 * (1.0 / 4_294_967_296.0);
     // What is no number keeps the first.
-    let takes_second = ((bits >> 32) as f32) * (1.0 / 4_294_967_296.0) >= fourth * fourth;
-    if ratio < 1.0 && takes_second {
-        second
-    } else {
-        first
-    }
+    let takes_second = lot * eighth_power(one) >= eighth_power(other);
+    select_unpredictable(other < one && takes_second, second, first)
 }
 
-/// What speaks against it, up to a factor: the square of its cost for each call that it has to do, this one included, measured
-/// against its weight. The square, because the slowest calls are those of slow nodes: when their queues are as short
-/// as calls in flight alone would make them, a call more is worse off there than in a longer queue of a fast one.
-#[inline]
-fn score(pick: &Pick<'_>, of: Candidate) -> f32 {
-    let in_flight = pick.calls.in_flight(pick.shard, of.slot) as f32;
-    let weight = f32::from(pick.list.weight(of.place).unwrap_or(1));
-    of.hot.cost_us * of.hot.cost_us * (1.0 + in_flight * pick.list.mean_weight / weight)
+#[inline(always)]
+fn eighth_power(of: f64) -> f64 {
+    let squared = of * of;
+    let fourth = squared * squared;
+    fourth * fourth
+}
+
+/// What speaks against each, up to a factor: the square of its cost for each call that it has to do, this one included,
+/// measured against its weight. The square, because the slowest calls are those of slow nodes: when their queues are as
+/// short as calls in flight alone would make them, a call more is worse off there than in a longer queue of a fast one.
+#[inline(always)]
+fn scores(list: &List<'_>, calls: ShardCalls<'_>, first: Candidate, second: Candidate) -> (f64, f64) {
+    let cost = |of: Candidate| f64::from(of.hot.cost_us) * f64::from(of.hot.cost_us);
+    let in_flight = |of: Candidate| f64::from(calls.in_flight(of.slot));
+    if list.weighs_alike() {
+        return (
+            cost(first) * (1.0 + in_flight(first)),
+            cost(second) * (1.0 + in_flight(second)),
+        );
+    }
+    let weight = |of: Candidate| f64::from(list.weight(of.place).unwrap_or(1));
+    let (its_weight, other_weight) = (weight(first), weight(second));
+    let work = |of: Candidate, weight: f64| cost(of) * (weight + in_flight(of) * f64::from(list.mean_weight));
+    // Each multiplied by the other's weight instead of divided by its own, which takes longer than all of this.
+    (
+        work(first, its_weight) * other_weight,
+        work(second, other_weight) * its_weight,
+    )
 }
 
 /// For a retry: the better of two nodes that were not tried, then one kept in reserve, then any.
-#[inline(never)]
-fn choose_other(pick: &mut Pick<'_>, idle: usize) -> Option<Candidate> {
-    let list = pick.list;
+fn choose_other(pick: &mut Pick<'_>) -> Option<Candidate> {
+    let (list, idle) = (&pick.list, usize::from(pick.list.idle));
     let first = untried(list, 0..idle, pick.avoid, None, pick.rng);
     let Some(first) = first else {
         let reserve = idle + usize::from(list.overloaded)..list.serving();
@@ -140,7 +172,7 @@ fn choose_other(pick: &mut Pick<'_>, idle: usize) -> Option<Candidate> {
     let first = candidate(list, first)?;
     let second = untried(list, 0..idle, pick.avoid, Some(first.place), pick.rng);
     match second.and_then(|place| candidate(list, place)) {
-        Some(second) => Some(better(pick, first, second)),
+        Some(second) => Some(better(list, pick.calls, pick.rng, first, second)),
         None => Some(first),
     }
 }

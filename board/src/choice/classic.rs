@@ -2,6 +2,7 @@
 //! to the reader.
 
 use super::{Pick, Taken};
+use crate::entry::NodeSlot;
 use crate::list::List;
 use fastrand::Rng;
 use lars_wire::NodeAddr;
@@ -39,7 +40,7 @@ impl Turn {
 
 /// The classic rule (`LoadBalance::choice_one_host` of the C++ system), and beside it what that one does not know:
 /// nodes to avoid. A probe whose candidates are all to be avoided waits for the next pick while an idle node is left.
-#[inline(always)]
+#[inline]
 pub(super) fn choose(pick: &mut Pick<'_>, probe_num: u16, forget_probe_count: bool) -> (Option<Taken>, u64) {
     let turn = match pick.kept {
         Some(bits) => Turn(bits),
@@ -49,19 +50,42 @@ pub(super) fn choose(pick: &mut Pick<'_>, probe_num: u16, forget_probe_count: bo
     (taken, turn.0)
 }
 
+/// The idle node whose turn it is while none is overloaded, its slot, and what is to be kept; none where one is.
 #[inline(always)]
-fn choose_in_turn(
+pub(super) fn next_idle(
     list: &List<'_>,
-    mut turn: Turn,
+    kept: u64,
+    forget_probe_count: bool,
+) -> Option<(usize, NodeSlot, u64)> {
+    if list.overloaded != 0 {
+        return None;
+    }
+    let turn = forgotten(Turn(kept), forget_probe_count);
+    let (place, next) = in_turn(*list, 0, list.idle, turn.part(IDLE_SHIFT), &[])?;
+    let (slot, _) = list.hot(place)?;
+    Some((place, slot, turn.with(IDLE_SHIFT, next).0))
+}
+
+/// Where nothing is overloaded, ELB's preset counts no picks.
+#[inline(always)]
+fn forgotten(turn: Turn, forget_probe_count: bool) -> Turn {
+    if forget_probe_count {
+        turn.with(PROBES_SHIFT, 0)
+    } else {
+        turn
+    }
+}
+
+#[inline]
+fn choose_in_turn(
+    list: List<'_>,
+    turn: Turn,
     avoid: &[NodeAddr],
     probe_num: u16,
     forget_probe_count: bool,
 ) -> (Option<Taken>, Turn) {
     if list.overloaded == 0 {
-        if forget_probe_count {
-            turn = turn.with(PROBES_SHIFT, 0);
-        }
-        return take_idle(list, turn, avoid);
+        return take_idle(list, forgotten(turn, forget_probe_count), avoid);
     }
     let probe_count = turn.part(PROBES_SHIFT);
     if probe_count < probe_num {
@@ -70,39 +94,35 @@ fn choose_in_turn(
     probe(list, turn, avoid)
 }
 
-#[inline(never)]
-fn probe(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
+fn probe(list: List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
     let (mut probed, mut turn) = take_overloaded(list, turn, avoid);
     if probed.is_none() {
         let idle = in_turn(list, 0, list.idle, turn.part(IDLE_SHIFT), avoid);
-        if let Some((place, addr, next)) = idle {
-            return (Taken::at(list, place, addr, false), turn.with(IDLE_SHIFT, next));
+        if let Some((place, next)) = idle {
+            return (Taken::at(list, place, false), turn.with(IDLE_SHIFT, next));
         }
         (probed, turn) = take_overloaded(list, turn, &[]);
     }
     (probed, turn.with(PROBES_SHIFT, 0))
 }
 
-#[inline(always)]
-fn take_idle(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
+#[inline]
+fn take_idle(list: List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
     let next = turn.part(IDLE_SHIFT);
     let mut idle = in_turn(list, 0, list.idle, next, avoid);
     if idle.is_none() && !avoid.is_empty() {
         idle = in_turn(list, 0, list.idle, next, &[]);
     }
     match idle {
-        Some((place, addr, next)) => (Taken::at(list, place, addr, false), turn.with(IDLE_SHIFT, next)),
+        Some((place, next)) => (Taken::at(list, place, false), turn.with(IDLE_SHIFT, next)),
         None => (None, turn),
     }
 }
 
-fn take_overloaded(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
+fn take_overloaded(list: List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<Taken>, Turn) {
     let next = turn.part(OVERLOADED_SHIFT);
     match in_turn(list, list.idle, list.overloaded, next, avoid) {
-        Some((place, addr, next)) => (
-            Taken::at(list, place, addr, true),
-            turn.with(OVERLOADED_SHIFT, next),
-        ),
+        Some((place, next)) => (Taken::at(list, place, true), turn.with(OVERLOADED_SHIFT, next)),
         None => (None, turn),
     }
 }
@@ -110,13 +130,7 @@ fn take_overloaded(list: &List<'_>, turn: Turn, avoid: &[NodeAddr]) -> (Option<T
 /// The node whose turn it is among the `count` nodes from `first` on, passing over those in `avoid`, and whose turn is
 /// next: it goes to the queue's tail, and those passed over with it. None where all are in `avoid`.
 #[inline(always)]
-fn in_turn(
-    list: &List<'_>,
-    first: u16,
-    count: u16,
-    next: u16,
-    avoid: &[NodeAddr],
-) -> Option<(usize, NodeAddr, u16)> {
+fn in_turn(list: List<'_>, first: u16, count: u16, next: u16, avoid: &[NodeAddr]) -> Option<(usize, u16)> {
     // Each address stands once in a list: whoever passes over as many as there are to avoid has found one.
     let tries = usize::from(count).min(avoid.len() + 1);
     let mut turn = next;
@@ -126,9 +140,8 @@ fn in_turn(
         }
         let place = usize::from(first) + usize::from(turn);
         turn += 1;
-        let addr = list.addr(place)?;
-        if !avoid.contains(&addr) {
-            return Some((place, addr, turn));
+        if avoid.is_empty() || !avoid.contains(&list.addr(place)?) {
+            return Some((place, turn));
         }
     }
     None

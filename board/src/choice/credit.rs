@@ -2,7 +2,9 @@
 //! owner grants.
 
 use super::{Pick, Taken};
+use crate::calls::ShardCalls;
 use crate::entry::{NodeSlot, Retries};
+use crate::list::List;
 use fastrand::Rng;
 
 /// What a retry costs; an ordinary pick earns [`Retries::percent`] of it.
@@ -20,12 +22,12 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    #[inline]
-    fn to_bits(self) -> u64 {
+    #[inline(always)]
+    pub(super) fn to_bits(self) -> u64 {
         u64::from(self.step_next) | u64::from(self.credit) << 16 | u64::from(self.period) << 32
     }
 
-    #[inline]
+    #[inline(always)]
     fn from_bits(bits: u64) -> Self {
         Self {
             step_next: bits as u16,
@@ -44,7 +46,7 @@ impl Stand {
 
     /// Takes a pick or a retry into account; whether it may go ahead. A new period halves what is left, so that it
     /// speaks of the last seconds, and leaves the floor at least.
-    #[inline]
+    #[inline(always)]
     fn may_pick(&mut self, retries: Retries, period: u16, is_retry: bool) -> bool {
         if self.period != period {
             self.period = period;
@@ -61,45 +63,57 @@ impl Stand {
     }
 }
 
-/// A granted probe if there is one, else what `rule` takes; nothing for a retry too many.
-#[inline]
-pub(super) fn choose(
-    pick: &mut Pick<'_>,
-    retries: Retries,
-    rule: impl FnOnce(&mut Pick<'_>, &mut Stand) -> Option<Taken>,
-) -> (Option<Taken>, u64) {
-    let period = pick.calls.period() as u16;
+/// What the credit of a module comes to before its rule is asked.
+pub(super) enum Admitted {
+    /// A retry too many.
+    No,
+    /// The node that the owner wants probed. A retry is no probe: its caller was let down once already.
+    Probe(Taken),
+    /// The rule takes a node.
+    Yes,
+}
+
+/// Whether a pick may go ahead, and what is to be kept.
+pub(super) fn admit(pick: &mut Pick<'_>, retries: Retries) -> (Admitted, Stand) {
+    let period = pick.calls.period().tag() as u16;
     let mut stand = match pick.kept {
         Some(bits) => Stand::from_bits(bits),
         None => Stand::random(pick.rng, retries, period),
     };
-    let taken = if stand.may_pick(retries, period, !pick.avoid.is_empty()) {
-        probe(pick).or_else(|| rule(pick, &mut stand))
+    if !stand.may_pick(retries, period, !pick.avoid.is_empty()) {
+        return (Admitted::No, stand);
+    }
+    let probe = if pick.may_probe && pick.avoid.is_empty() {
+        let grant = pick.calls.granted(pick.list.kept.slot);
+        grant.and_then(|grant| granted(pick.list, grant))
     } else {
         None
     };
-    (taken, stand.to_bits())
+    (probe.map_or(Admitted::Yes, Admitted::Probe), stand)
 }
 
-/// The node that the owner wants probed. A retry is no probe: its caller was let down once already.
-#[inline]
-fn probe(pick: &Pick<'_>) -> Option<Taken> {
-    let grant = pick.calls.granted(pick.shard, pick.list.kept.slot)?;
-    let may_probe = pick.may_probe && pick.avoid.is_empty();
-    may_probe.then(|| granted(pick, grant)).flatten()
+/// What is to be kept behind a pick that is no retry, in the period in which the module was last looked at, while no probe
+/// is granted; none where anything is otherwise.
+#[inline(always)]
+pub(super) fn earn(kept: u64, retries: Retries, list: &List<'_>, calls: ShardCalls<'_>) -> Option<u64> {
+    let mut stand = Stand::from_bits(kept);
+    let period = calls.period().tag() as u16;
+    let is_plain = stand.period == period && calls.granted(list.kept.slot).is_none();
+    is_plain.then(|| {
+        stand.may_pick(retries, period, false);
+        stand.to_bits()
+    })
 }
 
-#[inline(never)]
-fn granted(pick: &Pick<'_>, grant: (NodeSlot, u16)) -> Option<Taken> {
+fn granted(list: List<'_>, grant: (NodeSlot, u16)) -> Option<Taken> {
     let place = usize::from(grant.1);
-    let list = pick.list;
     let (slot, _) = list.hot(place)?;
     let callable = place < usize::from(list.idle) + usize::from(list.overloaded);
     if slot != grant.0 || !callable {
         return None;
     }
     Some(Taken {
-        addr: list.addr(place)?,
+        place,
         slot,
         probe: true,
         grant: Some(grant),

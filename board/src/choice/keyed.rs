@@ -16,18 +16,18 @@ pub(super) fn choose(pick: &mut Pick<'_>, load_max_percent: u16) -> Option<Taken
     let Some(key) = pick.key else {
         return adaptive::choose(pick);
     };
-    let (list, points) = (pick.list, pick.list.table_len());
+    let (list, points) = (&{ pick.list }, pick.list.table_len());
     let start = first_behind(list, place_of_key(key))?;
     let load_max = load_max(pick, load_max_percent);
     for step in 0..points.min(POINTS_TRIED_MAX) {
         let place = (list.table((start + step) % points)? & 0xffff) as usize;
         let (addr, (slot, _)) = (list.addr(place)?, list.hot(place)?);
         let weight = f32::from(list.weight(place)?);
-        let in_flight = pick.calls.in_flight(pick.shard, slot) as f32 + 1.0;
+        let in_flight = pick.calls.in_flight(slot) as f32 + 1.0;
         let has_room = in_flight <= (load_max * weight / list.mean_weight).ceil();
         if place < usize::from(list.idle) && has_room && !pick.avoid.contains(&addr) {
             return Some(Taken {
-                addr,
+                place,
                 slot,
                 probe: false,
                 grant: None,
@@ -61,7 +61,7 @@ fn load_max(pick: &Pick<'_>, percent: u16) -> f32 {
     let summed = idle.clamp(1, SUMMED_MAX);
     let sum: u32 = (0..summed)
         .filter_map(|place| pick.list.hot(place))
-        .map(|(slot, _)| pick.calls.in_flight(pick.shard, slot))
+        .map(|(slot, _)| pick.calls.in_flight(slot))
         .sum();
     (sum as f32 / summed as f32 + 1.0 / idle.max(1) as f32) * f32::from(percent) / 100.0
 }

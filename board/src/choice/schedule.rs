@@ -5,18 +5,17 @@ use super::{Pick, Taken, adaptive};
 use crate::list::List;
 
 /// The node of the next step that is not to be avoided; by costs where there is no schedule, or none is left in reach.
-#[inline]
 pub(super) fn choose(pick: &mut Pick<'_>, stand: &mut Stand) -> Option<Taken> {
     let list = pick.list;
     let steps = list.table(0).unwrap_or(0) as usize;
-    if list.has_aliases() || steps == 0 {
+    if steps == 0 || !list.aliases().is_empty() {
         return adaptive::choose(pick);
     }
     // A node stands at most every other step unless it is most of the schedule: further than this one need not look.
     let tries = steps.min(2 * (pick.avoid.len() + 1));
     let start = usize::from(stand.step_next) % steps;
     for step in (0..tries).map(|passed| (start + passed) % steps) {
-        let place = step_at(list, step)?;
+        let place = step_at(&list, step)?;
         let addr = list.addr(place)?;
         if !pick.avoid.contains(&addr) {
             stand.step_next = ((step + 1) % steps) as u16;
@@ -26,7 +25,7 @@ pub(super) fn choose(pick: &mut Pick<'_>, stand: &mut Stand) -> Option<Taken> {
                 continue;
             }
             return Some(Taken {
-                addr,
+                place,
                 slot,
                 probe: false,
                 grant: None,

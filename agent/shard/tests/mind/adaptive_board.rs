@@ -173,7 +173,7 @@ fn pick_never_returns_a_removed_or_draining_node_and_every_call_is_counted() {
                 } else {
                     Outcome::Ok
                 };
-                world.readers[0].finish(A, choice.token);
+                world.readers[0].finish(choice.token);
                 world.report(choice.addr, choice.token, outcome, random.u32(1..20_000));
                 counted.entry(choice.addr).or_default()[usize::from(outcome != Outcome::Ok)] += 1;
             }

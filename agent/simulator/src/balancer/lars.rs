@@ -124,7 +124,7 @@ impl Lars {
 
     /// The call is in flight no more, as far as the readers of its process are concerned.
     pub(super) fn finish(&mut self, reader: u32, ended: &Ended) {
-        self.readers[reader as usize].finish(MODULE, ended.token);
+        self.readers[reader as usize].finish(ended.token);
     }
 
     pub(super) fn report(&mut self, now: u64, ended: &Ended) {
