@@ -36,7 +36,7 @@ pub const RING_RECORDS_DEFAULT: u32 = 8_192;
 /// First word of every ring: "LarsRing" as little-endian bytes.
 const MAGIC: u64 = u64::from_le_bytes(*b"LarsRing");
 /// Changes whenever the meaning of a word does.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 const RECORDS: usize = 2;
 const WRITTEN: usize = 16;
 const TAKEN: usize = 17;

@@ -17,6 +17,7 @@ fn record(number: u32) -> CallRecord {
     CallRecord {
         module: ModuleId::new(number, number),
         node: NodeAddr::from_ipv4_number(number, number as u16),
+        slot: NodeSlot::NONE,
         outcome: Outcome::Ok,
         probe: false,
         calls: 1,

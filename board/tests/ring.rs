@@ -15,6 +15,7 @@ fn record(number: u32) -> CallRecord {
     CallRecord {
         module: ModuleId::new(1, number % 7),
         node: NodeAddr::from_ipv4_number(0x0a00_0001 + number % 11, 80),
+        slot: NodeSlot::NONE,
         outcome: if number.is_multiple_of(5) {
             Outcome::Failed
         } else {

@@ -77,6 +77,7 @@ impl Outlet {
         let record = CallRecord {
             module: used.module,
             node: used.node,
+            slot: Token(used.token).slot(),
             outcome,
             probe: Token(used.token).is_probe(),
             calls: 1,

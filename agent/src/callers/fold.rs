@@ -30,6 +30,7 @@ impl Fold {
         let run = CallRun {
             module: record.module,
             node: record.node,
+            slot: record.slot,
             outcome: record.outcome,
             probe: record.probe,
             calls: record.calls,
@@ -45,19 +46,25 @@ impl Fold {
     /// Takes the runs of this pass, for each core.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Vec<CallRun>> {
         self.last.clear();
-        self.runs.iter_mut().map(std::mem::take)
+        // The next pass finds about as much: its runs are not moved as they grow in number.
+        self.runs.iter_mut().map(|runs| {
+            let room = Vec::with_capacity(runs.len());
+            std::mem::replace(runs, room)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lars_board::NodeSlot;
     use lars_wire::caller::Outcome;
 
     fn record(node: u32, outcome: Outcome, latency_us: u32) -> CallRecord {
         CallRecord {
             module: ModuleId::new(1, 1),
             node: NodeAddr::from_ipv4_number(0x0a00_0001 + node, 80),
+            slot: NodeSlot::NONE,
             outcome,
             probe: false,
             calls: 2,

@@ -18,6 +18,10 @@ use lars_wire::record::Tally;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Runs whose memory is asked for before the first of them is counted: more than a processor fetches at a time, and few enough
+/// that the first is still in its cache.
+const LOOK_AHEAD: usize = 16;
+
 /// One core's modules: judged by the shard, written to the board, waited for by callers.
 pub(crate) struct Owner {
     shard: Shard,
@@ -107,10 +111,13 @@ impl Owner {
 
     /// Calls ended, as rings told.
     pub(crate) fn ended(&mut self, now: Instant, runs: &[CallRun]) {
-        for run in runs {
-            self.shard.ended(now, run, &mut self.commands);
-            if !self.commands.is_empty() {
-                self.execute(now);
+        for some in runs.chunks(LOOK_AHEAD) {
+            self.shard.look_ahead(some);
+            for run in some {
+                self.shard.ended(now, run, &mut self.commands);
+                if !self.commands.is_empty() {
+                    self.execute(now);
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::caller::PATIENCE;
 use crate::house::{House, eventually, module_of, node, over_both};
 use lars_agent::board_socket;
-use lars_board::{Board, BoardReader, CallRecord, Packets, Picked, RingWriter, wait};
+use lars_board::{Board, BoardReader, CallRecord, NodeSlot, Packets, Picked, RingWriter, wait};
 use lars_pool::IoChoice;
 use lars_wire::caller::{Hello, NodeView, Outcome, Ping, Pong, Welcome};
 use lars_wire::ring::{RingHalfFull, RingOffer, RingTaken};
@@ -98,6 +98,7 @@ pub(crate) fn report(ring: &mut RingWriter, module: ModuleId, node: NodeAddr, ou
     ring.report(CallRecord {
         module,
         node,
+        slot: NodeSlot::NONE,
         outcome,
         probe: false,
         calls: 1,

@@ -2,9 +2,12 @@
 //! microsecond is lost; what is lost is only in which order a node's calls ended.
 
 use super::record::{CALLS_MAX, CallRecord};
+use crate::entry::NodeSlot;
 use lars_wire::caller::Outcome;
 use lars_wire::{ModuleId, NodeAddr};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Sums held at most, 64 bytes each: a thread whose agent is gone goes on for as long as it calls no more nodes.
 const SUMS_MAX: usize = 16_384;
@@ -14,6 +17,7 @@ const SUMS_MAX: usize = 16_384;
 struct Key {
     module: ModuleId,
     node: NodeAddr,
+    slot: NodeSlot,
     outcome: Outcome,
     probe: bool,
 }
@@ -28,9 +32,39 @@ struct Sum {
 /// The sums of one ring.
 #[derive(Debug, Default)]
 pub(crate) struct Overflow {
-    sums: HashMap<Key, Sum>,
+    sums: HashMap<Key, Sum, BuildHasherDefault<Mixer>>,
     /// In the order in which they began.
     order: VecDeque<Key>,
+}
+
+/// A hash of few steps: the keys are this process's own, and while the ring is full every report is looked up.
+#[derive(Debug, Default)]
+struct Mixer(u64);
+
+impl Mixer {
+    fn mix(&mut self, word: u64) {
+        // A multiplication by an odd number near 2^64 over the golden ratio (Knuth, volume 3, 6.4).
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_ne_bytes(word));
+        }
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.mix(u64::from(word));
+    }
+
+    fn finish(&self) -> u64 {
+        // The table's place is taken from the lower bits, which a multiplication mixes least.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 impl Overflow {
@@ -49,16 +83,19 @@ impl Overflow {
         let key = Key {
             module: record.module,
             node: record.node,
+            slot: record.slot,
             outcome: record.outcome,
             probe: record.probe,
         };
-        if !self.sums.contains_key(&key) {
-            if self.sums.len() == SUMS_MAX {
-                return false;
+        let is_full = self.sums.len() == SUMS_MAX;
+        let sum = match self.sums.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if is_full => return false,
+            Entry::Vacant(entry) => {
+                self.order.push_back(key);
+                entry.insert(Sum::default())
             }
-            self.order.push_back(key);
-        }
-        let sum = self.sums.entry(key).or_default();
+        };
         let calls = u64::from(record.calls);
         sum.calls += calls;
         sum.latency_sum_us = sum
@@ -81,6 +118,7 @@ impl Overflow {
         Some(CallRecord {
             module: key.module,
             node: key.node,
+            slot: key.slot,
             outcome: key.outcome,
             probe: key.probe,
             calls,
@@ -118,6 +156,7 @@ mod tests {
         CallRecord {
             module: ModuleId::new(1, 1),
             node: NodeAddr::from_ipv4_number(0x0a00_0001 + number, 80),
+            slot: NodeSlot::NONE,
             outcome: Outcome::Ok,
             probe: false,
             calls: 1,

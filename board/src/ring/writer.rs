@@ -8,6 +8,10 @@ use super::{DRAINED, FORMAT, MAGIC, RECORDS, RING_RECORDS, WRITTEN, place, words
 use crate::board::BoardError;
 use crate::words::{Ordering, Words};
 
+/// Reports that are summed up while the ring is full before the agent's count is looked at again, which costs a line that the
+/// agent has just written.
+const LOOK_EVERY: u32 = if cfg!(loom) { 0 } else { 16 };
+
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reported {
@@ -26,6 +30,8 @@ pub struct RingWriter {
     written: u64,
     /// The count of written records at which the agent's count is to be looked at again.
     look_at: u64,
+    /// Reports until then while the ring is full.
+    passed_over: u32,
     /// The agent's count when it was last told that the ring is half full.
     told_at: Option<u64>,
     overflow: Overflow,
@@ -48,6 +54,7 @@ impl RingWriter {
             records,
             written: 0,
             look_at: u64::from(records / 2),
+            passed_over: 0,
             told_at: None,
             overflow: Overflow::default(),
             lost: 0,
@@ -142,12 +149,18 @@ impl RingWriter {
     #[cold]
     #[inline(never)]
     fn report_looking(&mut self, record: CallRecord) -> Reported {
+        if self.passed_over > 0 && !self.overflow.is_empty() {
+            self.passed_over -= 1;
+            return self.hold(record);
+        }
         self.unload();
         if self.look() > 0 && self.overflow.is_empty() {
             self.put(record);
-        } else if !self.overflow.add(record) {
-            self.lost += u64::from(record.calls);
-            return Reported::Lost;
+        } else {
+            self.passed_over = LOOK_EVERY;
+            if self.hold(record) == Reported::Lost {
+                return Reported::Lost;
+            }
         }
         // Told once for each time that the agent has drained: more would change nothing.
         let drained = self.drained();
@@ -157,6 +170,15 @@ impl RingWriter {
             return Reported::HalfFull;
         }
         Reported::Taken
+    }
+
+    /// Sums a record up outside of the ring.
+    fn hold(&mut self, record: CallRecord) -> Reported {
+        if self.overflow.add(record) {
+            return Reported::Taken;
+        }
+        self.lost += u64::from(record.calls);
+        Reported::Lost
     }
 
     /// How many records there is room for; decides when to look next.

@@ -82,6 +82,13 @@ impl Ledger {
         self.enter(timers, now, run, standing, place);
     }
 
+    /// Whether the account has something to give out.
+    pub(crate) fn is_dirty(&self, hint: AccountHint) -> bool {
+        self.accounts
+            .get(hint as usize)
+            .is_some_and(|account| account.dirty)
+    }
+
     /// A report that names no node a call could be made to, or that there is no room for.
     pub(crate) fn refuse(&mut self) {
         self.refused += 1;

@@ -37,6 +37,14 @@ impl Module {
         }
     }
 
+    /// What is known of it; none before its route is here.
+    pub(super) fn known_mut(&mut self) -> Option<&mut Known> {
+        match &mut self.state {
+            State::Known(known) => Some(known),
+            State::Wanted | State::NotFound { .. } => None,
+        }
+    }
+
     /// When time alone does something to it.
     pub(super) fn deadline(&self, module_idle: Duration) -> Instant {
         let idle = self.last_used + module_idle;
@@ -97,10 +105,7 @@ impl Modules {
     }
 
     pub(super) fn known_mut(&mut self, module: ModuleId) -> Option<&mut Known> {
-        match &mut self.table.get_mut(&module)?.state {
-            State::Known(known) => Some(known),
-            State::Wanted | State::NotFound { .. } => None,
-        }
+        self.table.get_mut(&module)?.known_mut()
     }
 
     /// The modules whose route is here, in order.

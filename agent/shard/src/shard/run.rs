@@ -4,9 +4,10 @@ use super::ledger::Standing;
 use super::timers::{Timer, arm};
 use super::{Command, Shard, publish};
 use crate::policy::adaptive::Ended;
-use lars_board::Token;
+use lars_board::{NodeSlot, Token};
 use lars_wire::caller::{Outcome, Report};
 use lars_wire::{ModuleId, NodeAddr};
+use std::hint::black_box;
 use std::time::Instant;
 
 /// Calls to one node that ended alike, one behind the other.
@@ -16,6 +17,8 @@ pub struct CallRun {
     pub module: ModuleId,
     /// The node.
     pub node: NodeAddr,
+    /// Its slot, as the caller says: where it is looked for first.
+    pub slot: NodeSlot,
     /// How they ended.
     pub outcome: Outcome,
     /// Whether the picks were probes.
@@ -53,6 +56,7 @@ impl From<&Report> for CallRun {
         Self {
             module: report.module,
             node: report.node,
+            slot: Token(report.token).slot(),
             outcome: report.outcome,
             probe: Token(report.token).is_probe(),
             calls: 1,
@@ -62,27 +66,55 @@ impl From<&Report> for CallRun {
     }
 }
 
+/// How the shard came to know that calls ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// By a report; the pick counted as in flight in this process, or did not.
+    Report { counted: bool },
+    /// By a ring: the pick was made in another process.
+    Elsewhere,
+}
+
 impl Shard {
     /// A call ended. Counted exactly, whether its node is in a route held here or not.
     pub fn report(&mut self, now: Instant, report: &Report, commands: &mut Vec<Command>) {
-        self.count(now, &CallRun::from(report), report.token, commands);
+        let told = Told::Report {
+            counted: Token(report.token).is_counted(),
+        };
+        self.count(now, &CallRun::from(report), told, commands);
+    }
+
+    /// Looks at what [`Self::ended`] needs of each of some runs, one of which says nothing about where the next one leads: so
+    /// the processor waits for the memory of several at a time, and not for each by itself.
+    pub fn look_ahead(&self, runs: &[CallRun]) {
+        for run in runs {
+            let place = self.slots.place(run.slot);
+            let known = self.modules.known(run.module);
+            if let Some(node) = place.and_then(|place| known?.nodes.get(place)) {
+                black_box((node.addr.port(), self.ledger.is_dirty(node.account)));
+            }
+        }
     }
 
     /// Calls ended whose picks nobody here has seen, so their module is in use.
     pub fn ended(&mut self, now: Instant, run: &CallRun, commands: &mut Vec<Command>) {
-        if let Some(held) = self.modules.get_mut(run.module) {
-            held.last_used = now;
-        }
-        self.count(now, run, 0, commands);
+        self.count(now, run, Told::Elsewhere, commands);
     }
 
-    fn count(&mut self, now: Instant, run: &CallRun, token: u64, commands: &mut Vec<Command>) {
+    fn count(&mut self, now: Instant, run: &CallRun, told: Told, commands: &mut Vec<Command>) {
         if !run.node.is_callable() || run.calls == 0 {
             return self.ledger.refuse();
         }
         let module = run.module;
-        let hint = self.slots.place(Token(token).slot());
-        let Some((known, place)) = self.modules.known_mut(module).and_then(|known| {
+        let hint = self.slots.place(run.slot);
+        let held = self.modules.get_mut(module);
+        let known = held.and_then(|held| {
+            if told == Told::Elsewhere {
+                held.last_used = now;
+            }
+            held.known_mut()
+        });
+        let Some((known, place)) = known.and_then(|known| {
             let place = known.find(run.node, hint)?;
             Some((known, place))
         }) else {
@@ -97,7 +129,7 @@ impl Shard {
             calls: run.calls,
             latency_us: run.latency_mean_us(),
             probe: run.probe,
-            counted: Token(token).is_counted(),
+            counted: told == Told::Report { counted: true },
         };
         let look_at = node.mind.record(policy, &mut known.group, now, &ended);
         let standing = Standing {
