@@ -11,6 +11,7 @@ mod run;
 mod slots;
 mod timers;
 mod timing;
+mod watch;
 mod zone;
 
 use crate::book::RouteNews;
@@ -30,6 +31,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use timers::{Timer, Timers};
+use watch::Watch;
 pub use zone::{ZONE_USABLE_PERCENT_DEFAULT, ZonePreference};
 
 /// What a shard is told once.
@@ -99,6 +101,7 @@ pub struct Shard {
     slots: Slots,
     ledger: Ledger,
     timers: Timers,
+    watch: Watch,
     module_idle: Duration,
     not_found_memory: Duration,
     random: fastrand::Rng,
@@ -116,6 +119,7 @@ impl Shard {
             slots: Slots::default(),
             ledger: Ledger::default(),
             timers: Timers::new(),
+            watch: Watch::default(),
             module_idle: config.module_idle,
             not_found_memory: config.not_found_memory,
             random: fastrand::Rng::with_seed(seed),
@@ -299,13 +303,15 @@ impl Shard {
     }
 
     fn forget(&mut self, now: Instant, module: ModuleId, commands: &mut Vec<Command>) {
-        self.give_back_slots(now, module);
+        self.give_back(now, module);
         self.modules.remove(module);
         commands.push(Command::Unsubscribe(module));
     }
 
-    fn give_back_slots(&mut self, now: Instant, module: ModuleId) {
-        if let Some(known) = self.modules.known(module) {
+    /// What a known module has of the shard, before it goes.
+    fn give_back(&mut self, now: Instant, module: ModuleId) {
+        if let Some(known) = self.modules.known_mut(module) {
+            self.watch.end(&mut known.watched);
             for node in &known.nodes {
                 self.slots.give_back(now, node.slot);
             }

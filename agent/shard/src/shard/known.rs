@@ -3,6 +3,7 @@
 use super::node::Node;
 use super::policies::{Policies, PolicyPlace};
 use super::slots::Slots;
+use super::watch::Watched;
 use super::zone::{Seen, ZonePreference};
 use crate::changes::{CHANGES_KEPT_MAX, NodeChange};
 use crate::guard::Guard;
@@ -34,6 +35,8 @@ pub(super) struct Known {
     pub(super) group: GroupMind,
     /// The instant of its live entry among the timers.
     pub(super) armed: Option<Instant>,
+    /// Whether it counts among those that are looked at.
+    pub(super) watched: Watched,
     /// Place on the board to place in `nodes`, as last written there; empty after the route changed.
     order: Vec<u16>,
     pub(super) guard: Guard,
@@ -62,6 +65,7 @@ impl Known {
             nodes: nodes.collect(),
             group: policy.new_group(now),
             armed: None,
+            watched: Watched::default(),
             order: Vec::new(),
             guard: Guard::default(),
             ask_at: None,

@@ -74,7 +74,7 @@ impl Shard {
     }
 
     pub(super) fn set_not_found(&mut self, now: Instant, module: ModuleId) {
-        self.give_back_slots(now, module);
+        self.give_back(now, module);
         let until = now + self.not_found_memory;
         self.modules.set_state(module, State::NotFound { until });
         self.arm_module(module);

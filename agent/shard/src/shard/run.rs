@@ -148,6 +148,9 @@ impl Shard {
         if node.view() != before {
             publish(known, module, commands);
         }
+        if look_at.is_some() {
+            self.watch.begin(&mut known.watched, known.nodes.len());
+        }
         arm(&mut self.timers, &mut known.armed, look_at, Timer::Look(module));
         self.sweep_timers();
     }

@@ -98,9 +98,13 @@ impl Shard {
         let (GroupMind::Adaptive(group), Policy::Adaptive(rule)) =
             (&mut known.group, self.policies.at(known.policy))
         else {
-            return;
+            return self.watch.end(&mut known.watched);
         };
-        let turn = group.look(rule, now, &mut known.nodes, in_flight, &mut self.random);
+        let pause = self.watch.pause();
+        let turn = group.look(rule, now, pause, &mut known.nodes, in_flight, &mut self.random);
+        if turn.next.is_none() {
+            self.watch.end(&mut known.watched);
+        }
         arm(&mut self.timers, &mut known.armed, turn.next, Timer::Look(module));
         if turn.publish {
             for node in &known.nodes {

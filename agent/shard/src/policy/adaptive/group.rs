@@ -146,11 +146,13 @@ impl Group {
         }
     }
 
-    /// Looks at all nodes. `in_flight` tells how many calls a node has that have not ended.
+    /// Looks at all nodes. `in_flight` tells how many calls a node has that have not ended. The next look, unless it is
+    /// urgent, is to come no sooner than after `pause`.
     pub(crate) fn look<N: Judged>(
         &mut self,
         rule: &Rule,
         now: Instant,
+        pause: Duration,
         nodes: &mut [N],
         in_flight: &dyn InFlight,
         random: &mut fastrand::Rng,
@@ -163,7 +165,7 @@ impl Group {
         self.probe(rule, &usual, nodes, in_flight, random, &mut turn);
         tell(rule, &usual, nodes, &mut turn);
         self.urgent = false;
-        turn.next = self.next(now, nodes);
+        turn.next = self.next(now, pause, nodes);
         turn
     }
 
@@ -258,10 +260,10 @@ impl Group {
         f64::from(fraction(elapsed, RATE_TAU))
     }
 
-    fn next<N: Judged>(&mut self, now: Instant, nodes: &[N]) -> Option<Instant> {
+    fn next<N: Judged>(&mut self, now: Instant, pause: Duration, nodes: &[N]) -> Option<Instant> {
         let seldom = Duration::try_from_secs_f64(0.25 / self.calls_per_s).unwrap_or(LOOK_EVERY_MAX);
         let many = nodes.len().saturating_sub(NODES_FEW);
-        self.soon = LOOK_EVERY + LOOK_EVERY_NODE * many as u32;
+        self.soon = pause.max(LOOK_EVERY + LOOK_EVERY_NODE * many as u32);
         self.every = seldom.min(LOOK_EVERY_MAX).max(self.soon);
         let is_used = now.saturating_duration_since(self.reported) < LOOKED_AT;
         let is_warming = nodes.iter().filter_map(N::mind).any(Mind::is_warming);
