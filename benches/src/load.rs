@@ -1,5 +1,6 @@
 //! The asking side. Blocking sockets on one thread, on a processor of its own: nothing cheaper could ask.
 
+pub mod bare;
 pub mod board;
 pub mod change;
 pub mod chase;

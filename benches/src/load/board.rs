@@ -3,6 +3,7 @@
 
 use crate::cpu;
 use crate::error::BenchError;
+use crate::load::bare::Bare;
 use crate::load::change;
 use crate::load::chase::Chase;
 use crate::snapshot;
@@ -31,6 +32,8 @@ pub enum Doings {
     Pairs,
     /// The same while a node changes its state 1,000 times a second.
     PairsBesideChanges,
+    /// Pairs in turn with what no pair can do without.
+    PairsBesideBare,
     /// Pairs by a guard that measures for itself.
     Calls,
     /// Pairs in turn with dependent accesses to so many bytes.
@@ -63,6 +66,8 @@ pub struct BoardTimes {
     pub report_ns: f64,
     /// Of a pick with its report.
     pub pair_ns: f64,
+    /// Of what no pair can do without.
+    pub bare_ns: f64,
     /// Of a dependent access to memory.
     pub access_ns: f64,
     /// Pairs a second.
@@ -96,9 +101,10 @@ pub fn run(task: &BoardTask) -> Result<BoardTimes, BenchError> {
     let mut times = match task.doings {
         Doings::Halves => caller.halves(time)?,
         Doings::Pairs => caller.pairs(time)?,
+        Doings::PairsBesideBare => caller.pairs_beside_bare(time)?,
         Doings::PairsBesideChanges => change::beside(task, || caller.pairs(time))?,
         Doings::Calls => caller.calls(time)?,
-        Doings::PairsBesideMemory(bytes) => caller.pairs_beside(&mut Chase::over(bytes), time)?,
+        Doings::PairsBesideMemory(bytes) => caller.pairs_beside_memory(bytes, time)?,
         Doings::Paced(per_s) => caller.paced(per_s, time)?,
     };
     let passed = started.elapsed();
@@ -221,24 +227,41 @@ impl Caller {
         })
     }
 
-    fn pairs_beside(&mut self, chase: &mut Chase, time: Duration) -> Result<BoardTimes, BenchError> {
-        let (begun, mut pairs, mut accesses) = (Instant::now(), Vec::new(), Vec::new());
+    fn pairs_beside_bare(&mut self, time: Duration) -> Result<BoardTimes, BenchError> {
+        let mut bare = Bare::new();
+        let (pair_ns, bare_ns) = self.in_turn(time, || (0..BATCH).for_each(|_| bare.pair()))?;
+        Ok(BoardTimes {
+            pair_ns,
+            bare_ns,
+            ..BoardTimes::default()
+        })
+    }
+
+    fn pairs_beside_memory(&mut self, bytes: usize, time: Duration) -> Result<BoardTimes, BenchError> {
+        let mut chase = Chase::over(bytes);
+        let (pair_ns, access_ns) = self.in_turn(time, || chase.go(BATCH))?;
+        Ok(BoardTimes {
+            pair_ns,
+            access_ns,
+            ..BoardTimes::default()
+        })
+    }
+
+    /// A batch of pairs and `other`, in turn; what one of either takes.
+    fn in_turn(&mut self, time: Duration, mut other: impl FnMut()) -> Result<(f64, f64), BenchError> {
+        let (begun, mut pairs, mut others) = (Instant::now(), Vec::new(), Vec::new());
         while begun.elapsed() < time {
             let started = Instant::now();
             for _ in 0..BATCH {
                 self.pair()?;
             }
             let paired = Instant::now();
-            chase.go(BATCH);
-            let chased = Instant::now();
+            other();
+            let done = Instant::now();
             pairs.push(a_batch(paired - started));
-            accesses.push(a_batch(chased - paired));
+            others.push(a_batch(done - paired));
         }
-        Ok(BoardTimes {
-            pair_ns: median(pairs)?,
-            access_ns: median(accesses)?,
-            ..BoardTimes::default()
-        })
+        Ok((median(pairs)?, median(others)?))
     }
 
     /// Sleeps in between, as callers that wait for their nodes do.
