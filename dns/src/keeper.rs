@@ -370,6 +370,10 @@ impl Keeper {
             self.publisher.catalog().set_emptiness_explained();
         }
         self.sweep.advance(&slice, &rows, &compared.repeated);
+        if self.guard.held() > 0 && self.held().1 == 0 {
+            // It waits for nothing but to be seen again.
+            self.sweep.hurry();
+        }
         Ok(self.what_next())
     }
 
@@ -438,7 +442,7 @@ impl Keeper {
 
     fn note_unread(&mut self, modules: impl IntoIterator<Item = ModuleId>, reason: Reason) {
         for module in modules {
-            // A module told all the time is in a pass all the time, and what the sweep finds of it is told.
+            // A pass may read it for a better one.
             let is_told = self.pass.as_ref().is_some_and(|pass| pass.is_told(module));
             let reason = if is_told { Reason::Told } else { reason };
             let noted = self.unread.entry(module).or_insert(reason);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Rows of a slice: some 10 ms, after which others have their turn.
 pub(super) const SLICE_ROWS: usize = 50_000;
 /// After so many slices the sweep or a comparison has its turn, since there may always be a pass.
-const SLICES_ALONE: u32 = 4;
+const SLICES_ALONE: u32 = 8;
 
 /// A pass under way.
 pub(super) struct Pass {
@@ -21,7 +21,7 @@ pub(super) struct Pass {
     /// What the next pass is to read, since it has changed while this one was under way.
     next: BTreeMap<ModuleId, Reason>,
     /// Rows up to this id were passed over; none when all were.
-    after: Option<u64>,
+    pub(super) after: Option<u64>,
     rows: Vec<RouteRecord>,
 }
 

@@ -12,8 +12,10 @@ const PASS_IN_A_HURRY: Duration = Duration::from_secs(1);
 /// A slice is at least so many rows: reading them costs less than the statement itself does, and a small table is
 /// then passed over at every look.
 const SLICE_ROWS_MIN: u64 = 512;
-/// A slice is at most so many rows (some 20 ms of reading): with more than 1.3 million rows a pass takes longer.
+/// A slice is at most so many rows (some 20 ms of reading): with more than 1.3 million rows a pass takes longer ...
 const SLICE_ROWS_MAX: u64 = 32_768;
+/// ... and so many where there is something to find (some 80 ms, for which others wait then).
+const SLICE_ROWS_MAX_IN_A_HURRY: u64 = 131_072;
 
 /// What to read next: at most `rows_max` rows with an id above `after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,19 +75,19 @@ impl Sweep {
         &self.bad_rows
     }
 
-    /// There is something to find: be quick until a whole pass is done.
+    /// There is something to find, or to see again: be quick until a whole pass is done.
     pub(crate) fn hurry(&mut self) {
         self.hurried_until = self.pass + 1;
     }
 
     /// What to read next of a table of `rows`.
     pub(crate) fn next(&self, rows: u64) -> Slice {
-        let slices = if self.pass <= self.hurried_until {
-            self.slices_in_a_hurry
+        let (slices, most) = if self.pass <= self.hurried_until {
+            (self.slices_in_a_hurry, SLICE_ROWS_MAX_IN_A_HURRY)
         } else {
-            self.slices
+            (self.slices, SLICE_ROWS_MAX)
         };
-        let rows_max = (rows / slices + 1).clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
+        let rows_max = (rows / slices + 1).clamp(SLICE_ROWS_MIN, most);
         Slice {
             after: self.after,
             rows_max: rows_max as u32,

@@ -1,7 +1,7 @@
 //! A dns on a MySQL database that other programs write as the old page does: one statement after the other, without a
 //! transaction.
 
-use crate::peer::{Peer, module, node, put, unknown};
+use crate::peer::{Peer, module, node, put, remove, unknown};
 use crate::running::{DEADLINE, connect, wait_until};
 use lars_dns::{Dns, DnsConfig};
 use lars_store::StoreConfig;
@@ -279,7 +279,19 @@ fn two_dns_on_one_database_tell_their_agents_the_same() {
     }
     hear(&mut agent_one, 20);
     hear(&mut agent_two, 20);
-    let all: Vec<_> = (1..=20).map(node).collect();
+    // What is removed tells itself by no new row: only the change row of whoever removed it names the module.
+    for last in 1..=8_u32 {
+        let (admin, agent) = if last % 2 == 0 {
+            (&mut admin_two, &mut agent_one)
+        } else {
+            (&mut admin_one, &mut agent_two)
+        };
+        admin.edit(&[remove(1, last)]);
+        hear(agent, 20 - last as usize);
+    }
+    assert_heard_of(&one, 8);
+    assert_heard_of(&two, 8);
+    let all: Vec<_> = (9..=20).map(node).collect();
     assert_eq!(
         (admin_one.get_route(1).nodes(), admin_two.get_route(1).nodes()),
         (all.clone(), all)

@@ -12,6 +12,8 @@ pub(super) struct Memory {
     pub(super) changes: Vec<ChangeRow>,
     pub(super) version: u64,
     pub(super) next_id: u64,
+    /// It is too large to be counted.
+    pub(super) is_uncounted: bool,
     /// It has no index by module.
     pub(super) passes_over_all: bool,
     /// Calls that still succeed; none for no failure.
@@ -58,7 +60,7 @@ impl RouteStore for Memory {
                 .filter(|row| row.id > changes_after)
                 .copied()
                 .collect(),
-            rows: Some(self.rows.len() as u64),
+            rows: (!self.is_uncounted).then_some(self.rows.len() as u64),
             max_id: self.rows.keys().next_back().copied().unwrap_or(0),
         })
     }
