@@ -143,6 +143,31 @@ fn row_added_without_a_word_behind_a_pass_is_published_with_what_is_gone() {
 }
 
 #[test]
+fn loss_told_in_the_middle_of_a_pass_is_published_by_the_next() {
+    let mut store = unindexed();
+    let mut keeper = late_pass(&mut store, Some(1_000));
+    store.rows.remove(&3_999);
+    store.announce(9);
+    assert_eq!(published(&mut keeper, &mut store).0, [module(77)]);
+    assert_eq!(published(&mut keeper, &mut store).0, [module(9)]);
+    assert_is_as_the_store(&keeper, &store);
+    assert_eq!(keeper.changes_found(), 0);
+}
+
+#[test]
+fn module_read_by_itself_in_the_middle_of_a_pass_stays_as_it_was_read() {
+    let mut store = unindexed();
+    let mut keeper = late_pass(&mut store, Some(3_500));
+    // As after an edit of ours: of a row that was passed over nothing is left.
+    store.rows.remove(&LATE[0]);
+    now(keeper.reread(&mut store, BTreeSet::from([module(77)]), Reason::Told)).expect("the store answers");
+    for _ in 0..20 {
+        assert_is_as_the_store(&keeper, &store);
+        step(&mut keeper, &mut store);
+    }
+}
+
+#[test]
 fn index_that_appears_in_the_middle_of_a_pass_is_used() {
     let mut store = unindexed();
     let mut keeper = late_pass(&mut store, Some(1_000));
