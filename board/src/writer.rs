@@ -122,13 +122,8 @@ impl BoardWriter {
         }
     }
 
-    /// Calls to the node that readers of this process have in flight.
-    pub fn in_flight(&self, slot: NodeSlot) -> u32 {
-        self.calls.of(self.shard).in_flight(slot)
-    }
-
-    /// The same, negative where more calls were forgiven than were lost.
-    pub fn calls_balance(&self, slot: NodeSlot) -> i32 {
+    /// Calls to the node that readers of this process have in flight; negative where more were forgiven than were lost.
+    pub fn in_flight(&self, slot: NodeSlot) -> i32 {
         self.calls.of(self.shard).balance(slot)
     }
 

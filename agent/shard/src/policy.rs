@@ -27,7 +27,7 @@ pub trait InFlight {
 
 impl InFlight for BoardWriter {
     fn balance(&self, slot: NodeSlot) -> i32 {
-        self.calls_balance(slot)
+        self.in_flight(slot)
     }
 
     fn forgive(&self, slot: NodeSlot, lost: u32) {

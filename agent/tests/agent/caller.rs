@@ -168,6 +168,18 @@ impl Caller {
         self.ping();
     }
 
+    /// Reports that the call of a pick went well, after this long.
+    pub(crate) fn succeed(&mut self, module: ModuleId, picked: &Node, latency_us: u32) {
+        self.send(&Report {
+            module,
+            node: picked.node,
+            token: picked.token,
+            outcome: Outcome::Ok,
+            retcode: 0,
+            latency_us,
+        });
+    }
+
     /// Waits until everything before was taken.
     pub(crate) fn ping(&mut self) {
         let echo = u64::from(self.sequence);

@@ -5,7 +5,7 @@ use crate::house::{House, eventually, module_of, node, over_both};
 use lars_pool::IoChoice;
 use lars_shard::PolicyConfig;
 use lars_wire::ModuleId;
-use lars_wire::caller::{Node, NodeView, Outcome, Report, Status};
+use lars_wire::caller::{Node, NodeView, Outcome, Status};
 
 over_both!(
     fifteen_failures_overload_a_node_and_it_is_probed,
@@ -74,14 +74,7 @@ fn node_that_answers_its_probes_takes_picks_again(io: IoChoice) {
         let mut picks = 0;
         while caller.explain(module).nodes[1].view != NodeView::Idle {
             let picked = caller.pick(module);
-            caller.send(&Report {
-                module,
-                node: picked.node,
-                token: picked.token,
-                outcome: Outcome::Ok,
-                retcode: 0,
-                latency_us: 100,
-            });
+            caller.succeed(module, &picked, 100);
             picks += 1;
             assert!(picks < 1_000, "15 answered probes in a row are enough");
         }
@@ -114,14 +107,7 @@ fn adaptive_ejects_after_five_failures_and_takes_back_after_one_answered_probe(i
         eventually("the node is back", || {
             let picked = caller.pick(module);
             assert_eq!(picked.status, Status::Ok);
-            caller.send(&Report {
-                module,
-                node: picked.node,
-                token: picked.token,
-                outcome: Outcome::Ok,
-                retcode: 0,
-                latency_us: 1_000,
-            });
+            caller.succeed(module, &picked, 1_000);
             caller.explain(module).nodes[1].view == NodeView::Idle
         });
         let reason = &caller.explain(module).nodes[1].reason;

@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::house::{House, eventually, module_of, node, over_both};
 use lars_pool::IoChoice;
-use lars_wire::caller::{NodeView, Outcome, Report, Status};
+use lars_wire::caller::{NodeView, Status};
 use lars_wire::{ModuleId, NodeAddr};
 use std::time::Duration;
 
@@ -33,14 +33,7 @@ fn call(
         let picked = caller.pick(module);
         assert_eq!(picked.status, Status::Ok);
         if !is_lost(picked.node) {
-            caller.send(&Report {
-                module,
-                node: picked.node,
-                token: picked.token,
-                outcome: Outcome::Ok,
-                retcode: 0,
-                latency_us: 1_000,
-            });
+            caller.succeed(module, &picked, 1_000);
         }
         caller.ping();
         std::thread::sleep(Duration::from_millis(2));

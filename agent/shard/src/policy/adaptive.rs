@@ -3,7 +3,8 @@
 //!
 //! Read in this order: [`Rule`] (the thresholds), `mind` (one node), `group` (a module's nodes together, judged every
 //! few milliseconds). Below those: `cost`, the evidence in `window` (failures, slowness) and `silence` (calls that do
-//! not come back) over `latency` (what is usual), `lost` (calls that nobody reports), and `probes` (when an ejected node may be tried).
+//! not come back) over `latency` (what is usual), `lost` (calls that nobody reports), and `probes` (when an ejected node
+//! may be tried).
 
 mod cost;
 mod group;

@@ -25,7 +25,7 @@ const LOOK_EVERY_MAX: Duration = Duration::from_millis(100);
 const LOOKED_AT: Duration = Duration::from_secs(15);
 /// A look that comes so many times too late concludes nothing from the time in between.
 const LATE_MAX: u32 = 5;
-/// The rate of calls is a mean of about this long, as is the share of reports that get lost.
+/// The rate of calls is a mean of about this long.
 const RATE_TAU: Duration = Duration::from_secs(10);
 /// A call is waited for twice as long as the longest took, and so long at least: longer than callers usually do.
 const PATIENCE_MIN: Duration = Duration::from_secs(2);
@@ -80,8 +80,6 @@ pub(crate) struct Group {
     calls_per_s: f64,
     /// How long the longest call took of those that ended, whatever came of it; fades slowly.
     longest_us: f64,
-    /// Calls of all its nodes, and those among them whose reports got lost.
-    losses: Losses,
     /// Whether a look is wanted at once.
     urgent: bool,
     /// How far apart looks are to be now: where reports come, and where none do.
@@ -123,7 +121,6 @@ impl Group {
             calls: 0,
             calls_per_s: 0.0,
             longest_us: 0.0,
-            losses: Losses::default(),
             urgent: false,
             soon: LOOK_EVERY,
             every: LOOK_EVERY,
@@ -186,8 +183,7 @@ impl Group {
         let longest = Duration::from_secs_f64(self.longest_us / 1e6);
         let patience = (2 * longest).max(PATIENCE_MIN);
         let (mean_us, mut counts) = (self.latency.mean_us(), Counts::default());
-        let (mut weights, mut serving) = (0, 0);
-        self.losses = Losses::default();
+        let (mut weights, mut serving, mut losses) = (0, 0, Losses::default());
         self.rates.clear();
         for node in nodes.iter_mut() {
             let slot = node.slot();
@@ -216,7 +212,7 @@ impl Group {
                 if own.calls > 0 {
                     self.rates.push((rate(own), own));
                 }
-                self.losses += mind.lost.losses();
+                losses += mind.lost.losses();
             }
         }
         let limit = libm::log(self.calls_per_s.max(0.001) * 3_600.0 / rule.silence_errors_per_hour);
@@ -229,7 +225,7 @@ impl Group {
             weights,
             serving,
             silence_limit: limit.clamp(SILENCE_LIMIT_MIN, SILENCE_LIMIT_MAX),
-            lost: self.losses.share(LOST_CALLS, LOST_USUAL),
+            lost: losses.share(LOST_CALLS, LOST_USUAL),
         };
         (self.looked, self.calls) = (now, 0);
         usual

@@ -132,14 +132,11 @@ impl Mind {
             calls, latency_us, ..
         } = *ended;
         let mean_us = latency.mean_us();
+        // 0 stands for what the caller did not say: as long as usual.
+        let is_told = latency_us > 0;
+        let took_us = if is_told { latency_us as f32 } else { mean_us };
         if ended.counted {
-            // 0 stands for what the caller did not say: as long as usual.
-            let told_us = if latency_us > 0 {
-                latency_us as f32
-            } else {
-                mean_us
-            };
-            self.lost.end(calls, told_us);
+            self.lost.end(calls, took_us);
         }
         let is_slow = latency.calls() > 0 && is_longer(latency_us, mean_us, rule.slow_factor);
         let ok = match ended.outcome {
@@ -151,11 +148,8 @@ impl Mind {
             return self.record_out(rule, latency, now, ended, ok);
         }
         if ok {
-            // 0 stands for what the caller did not say: as long as usual.
-            let is_told = latency_us > 0;
             latency.add(if is_told { calls } else { 0 }, latency_us);
-            self.cost
-                .charge(calls, if is_told { latency_us as f32 } else { mean_us });
+            self.cost.charge(calls, took_us);
             self.succeed(now);
         } else {
             let charge = (latency_us as f32).max(rule.failure_charge * mean_us);

@@ -49,16 +49,16 @@ impl Group {
                 mind.silence
                     .surprise(usual.now, &self.latency, each_max, calls_max, slower)
             };
-            let stands_back = surprise(f64::INFINITY) > stand_back;
+            let all = surprise(f64::INFINITY);
+            mind.stands_back = all > stand_back;
             // To stand back costs little and is undone by an answer; to go wants calls that do not wait for each other.
-            let surprise = if stands_back {
+            let surprise = if mind.stands_back {
                 let (_, oldest) = mind.silence.waiting(usual.now);
                 let expected = mind.lost.ended_per_s() * oldest.as_secs_f64();
-                surprise(f64::INFINITY).min(expected).max(surprise(CALLS_APART))
+                all.min(expected).max(surprise(CALLS_APART))
             } else {
                 0.0
             };
-            mind.stands_back = stands_back;
             let evidence = evidence(rule, usual, mind, surprise);
             mind.kept = serves && evidence.is_some();
             mind.is_hopeless = evidence.is_some_and(|(_, hopeless)| hopeless);
