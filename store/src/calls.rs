@@ -114,9 +114,10 @@ pub struct HistoryRow {
 /// The call records of a store. One connection; used by one task.
 pub trait CallStore {
     /// Stores each batch with its acknowledgement in one transaction. On an error none is known to be stored; one that
-    /// was (its transaction went through, and the word of it was lost) is known again when it comes again. Records of one key are added to what history has; a window is written only over an older or equal
-    /// ts, and one without calls (neither successes nor failures) writes nothing. An unnumbered batch needs no
-    /// acknowledgement, and its windows are written also where they are without calls.
+    /// was (its transaction went through, and the word of it was lost) is known again when it comes again. Records of
+    /// one key are added to what history has; a window is written only over an older or equal ts, and one without calls
+    /// (neither successes nor failures) writes nothing. An unnumbered batch needs no acknowledgement, and its windows are
+    /// written also where they are without calls.
     fn store(&mut self, batches: &[CallBatch]) -> impl Future<Output = Result<Vec<Stored>, StoreError>>;
 
     /// `ServerCallStatus` and its twin for IPv6 nodes, of one module or all, in order of module, node and caller.

@@ -55,8 +55,7 @@ impl RouteStore for MysqlStore {
     }
 
     async fn rows_of(&mut self, modules: &[ModuleId]) -> Result<Rows, StoreError> {
-        let modules: BTreeSet<ModuleId> = modules.iter().copied().collect();
-        let modules: Vec<ModuleId> = modules.into_iter().collect();
+        let modules = by_number(modules);
         self.call("reading modules", async |db| {
             db.begin_snapshot().await?;
             let mut judge = Judge::new();
@@ -79,8 +78,7 @@ impl RouteStore for MysqlStore {
         after: u64,
         last: u64,
     ) -> Result<Vec<RouteRecord>, StoreError> {
-        let modules: BTreeSet<ModuleId> = modules.iter().copied().collect();
-        let modules: Vec<ModuleId> = modules.into_iter().collect();
+        let modules = by_number(modules);
         self.call("passing over routes", async |db| {
             let judge = pick_out(db, &modules, (after, last), Judge::new()).await?;
             Ok(judge.into_rows().good)
@@ -293,6 +291,12 @@ async fn pick_out(
         }
     }
     Ok(judge)
+}
+
+/// Each of them once, by number.
+fn by_number(modules: &[ModuleId]) -> Vec<ModuleId> {
+    let modules: BTreeSet<ModuleId> = modules.iter().copied().collect();
+    modules.into_iter().collect()
 }
 
 /// The last fills a statement up to a power of two, so that few different ones are prepared.
