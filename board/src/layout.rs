@@ -18,7 +18,7 @@ pub(crate) const LINE_WORDS: usize = 8;
 /// First word of every board: "LarsBord" as little-endian bytes.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LarsBord");
 /// Changes whenever the meaning of a word does.
-pub(crate) const FORMAT: u64 = 2;
+pub(crate) const FORMAT: u64 = 3;
 
 /// Most modules of a board: above it, the private state of one reader alone (24 bytes a module) outgrows the caches.
 pub const BOARD_MODULES_MAX: u32 = 1 << 20;

@@ -8,11 +8,13 @@
 //!          adaptive (2), weighted round robin (3), consistent hash (4): retries in percent 8 bits and their floor 8,
 //!          the bound on a node's load in percent above 100
 //! word 3   mean weight of the idle nodes, 32 bits of a float | words of the table 32
-//! then     the nodes. Narrow (every node is IPv4): address 32 bits | port 16 | weight 14 | view 2
-//!          wide: address 64 | address 64 | 32 unused, port 16, weight 14, view 2
-//! then     one hot word a node: cost in microseconds, 32 bits of a float | warmth 8 | node slot 24
+//! then     a record a node, its hot word first: cost in microseconds, 32 bits of a float | warmth 8 | node slot 24
+//!          narrow (every node is IPv4): hot | address 32 bits, port 16, weight 14, view 2
+//!          wide: hot | address 64 | address 64 | 32 unused, port 16, weight 14, view 2
 //! then     the table that the rule needs (`table.rs`)
 //! ```
+//!
+//! Lists start on a line, so no record lies on two: whoever has read what a node costs has its address at hand.
 
 use crate::entry::{Entry, EntryNode, Hot, NodeSlot, Retries, Rule};
 use crate::layout::LINE_WORDS;
@@ -25,7 +27,9 @@ use lars_wire::bounds::{NODES_MAX, WEIGHT_MAX};
 use lars_wire::caller::NodeView;
 
 const HEADER_WORDS: usize = 4;
-const WIDE_WORDS: usize = 3;
+/// Words of a record, as powers of two.
+const NARROW_LOG2: u32 = 1;
+const WIDE_LOG2: u32 = 2;
 const RULE_CLASSIC: u64 = 1;
 const RULE_ADAPTIVE: u64 = 2;
 const RULE_ROUND_ROBIN: u64 = 3;
@@ -36,7 +40,7 @@ const SLOT_MASK: u64 = (1 << NodeSlot::BITS) - 1;
 /// Words of the largest list: all of its nodes IPv6, on a ring of hashes.
 #[cfg(not(loom))]
 pub(crate) const LIST_WORDS_MAX: usize =
-    (HEADER_WORDS + NODES_MAX * (WIDE_WORDS + 1) + POINTS_MAX).next_multiple_of(LINE_WORDS);
+    (HEADER_WORDS + (NODES_MAX << WIDE_LOG2) + POINTS_MAX).next_multiple_of(LINE_WORDS);
 #[cfg(loom)]
 pub(crate) const LIST_WORDS_MAX: usize = LINE_WORDS;
 
@@ -60,11 +64,12 @@ pub(crate) fn is_wide(nodes: &[EntryNode]) -> bool {
 
 /// Words that the list of these nodes takes, with a table of `table_words`.
 pub(crate) fn words_needed(nodes: &[EntryNode], table_words: usize) -> usize {
-    HEADER_WORDS + nodes.len() * (node_words(is_wide(nodes)) + 1) + table_words
+    HEADER_WORDS + (nodes.len() << record_log2(is_wide(nodes))) + table_words
 }
 
-fn node_words(wide: bool) -> usize {
-    if wide { WIDE_WORDS } else { 1 }
+#[inline]
+fn record_log2(wide: bool) -> u32 {
+    if wide { WIDE_LOG2 } else { NARROW_LOG2 }
 }
 
 /// How many nodes stand first and take picks.
@@ -107,6 +112,7 @@ pub(crate) fn write(words: &Words, offset: usize, entry: &Entry<'_>, kept: Bookk
         let low = u64::from(node.addr.port()) << 16
             | u64::from(node.weight.min((1 << WEIGHT_BITS) - 1)) << 2
             | u64::from(u8::from(node.view));
+        put(hot_word(node.slot, node.hot));
         if wide {
             let bits = u128::from_be_bytes(node.addr.octets());
             put((bits >> 64) as u64);
@@ -115,9 +121,6 @@ pub(crate) fn write(words: &Words, offset: usize, entry: &Entry<'_>, kept: Bookk
         } else {
             put(u64::from(node.addr.ipv4_number().unwrap_or_default()) << 32 | low);
         }
-    }
-    for node in nodes {
-        put(hot_word(node.slot, node.hot));
     }
     for &word in table {
         put(word);
@@ -184,8 +187,8 @@ fn hot_of(word: u64) -> (NodeSlot, Hot) {
 /// is believed until the head was seen unchanged afterwards.
 #[derive(Clone, Copy)]
 pub(crate) struct List<'a> {
+    /// A record a node.
     nodes: &'a [AtomicU64],
-    hot: &'a [AtomicU64],
     table: &'a [AtomicU64],
     wide: bool,
     /// The mean weight of the idle nodes.
@@ -221,11 +224,9 @@ impl<'a> List<'a> {
         if !is_possible {
             return None;
         }
-        let (nodes, body) = body.split_at_checked(count * node_words(wide))?;
-        let (hot, body) = body.split_at_checked(count)?;
+        let (nodes, body) = body.split_at_checked(count << record_log2(wide))?;
         Some(Self {
             nodes,
-            hot,
             table: body.get(..mean as u32 as usize)?,
             wide,
             mean_weight: f32::from_bits((mean >> 32) as u32),
@@ -277,7 +278,7 @@ impl<'a> List<'a> {
 
     /// How many nodes there are.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len() / node_words(self.wide)
+        self.nodes.len() >> record_log2(self.wide)
     }
 
     /// Whether every node's address and port are one word, and so are known by [`narrow_addr`].
@@ -289,7 +290,8 @@ impl<'a> List<'a> {
     /// The word of the node at `place` of a narrow list; none outside of it.
     #[inline(always)]
     pub(crate) fn narrow(&self, place: usize) -> Option<u64> {
-        self.nodes.get(place).map(relaxed)
+        let address = (place << NARROW_LOG2) + 1;
+        self.nodes.get(address).map(relaxed)
     }
 
     /// The address of the node at `place`; none outside of the list.
@@ -317,24 +319,19 @@ impl<'a> List<'a> {
     /// The weight of the node at `place`, at least 1; none outside of the list.
     #[inline(always)]
     pub(crate) fn weight(&self, place: usize) -> Option<u16> {
-        let low = if self.wide {
-            place.checked_mul(WIDE_WORDS)?.checked_add(WIDE_WORDS - 1)?
-        } else {
-            place
-        };
-        let low = self.nodes.get(low)?;
+        let low = self.record(place)?.last()?;
         Some(weight_of(relaxed(low)).max(1))
     }
 
     /// The slot and the hot part of the node at `place`; none outside of the list.
     #[inline(always)]
     pub(crate) fn hot(&self, place: usize) -> Option<(NodeSlot, Hot)> {
-        Some(hot_of(relaxed(self.hot.get(place)?)))
+        Some(hot_of(relaxed(self.nodes.get(place << record_log2(self.wide))?)))
     }
 
     /// Replaces the hot part of the node at `place`, for the writer.
     pub(crate) fn refresh(&self, place: usize, hot: Hot) {
-        if let Some(word) = self.hot.get(place) {
+        if let Some(word) = self.nodes.get(place << record_log2(self.wide)) {
             let slot = hot_of(relaxed(word)).0;
             word.store(hot_word(slot, hot), Ordering::Relaxed);
         }
@@ -352,11 +349,19 @@ impl<'a> List<'a> {
         self.table.get(place).map(relaxed)
     }
 
+    /// The words of the node at `place`; none outside of the list. A place is never near the end of what a number holds: it was
+    /// drawn below a count of nodes, or comes as 16 bits.
+    #[inline(always)]
+    fn record(&self, place: usize) -> Option<&'a [AtomicU64]> {
+        let words = 1 << record_log2(self.wide);
+        let start = place << record_log2(self.wide);
+        self.nodes.get(start..start + words)
+    }
+
     #[inline(always)]
     fn addr_and_low(&self, place: usize) -> Option<(NodeAddr, u64)> {
         if self.wide {
-            let start = place.checked_mul(WIDE_WORDS)?;
-            let [high, middle, low] = self.nodes.get(start..start.checked_add(WIDE_WORDS)?)? else {
+            let [_, high, middle, low] = self.record(place)? else {
                 return None;
             };
             let bits = u128::from(relaxed(high)) << 64 | u128::from(relaxed(middle));

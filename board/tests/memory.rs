@@ -22,7 +22,7 @@ fn file_starts_with_what_another_process_needs_to_find_its_way() {
     file.read_exact_at(&mut bytes, 0).expect("the first line");
     assert_eq!(&bytes[..8], b"LarsBord");
     let word = |number: usize| u64::from_le_bytes(bytes[number * 8..][..8].try_into().expect("8 bytes"));
-    assert_eq!((word(1), word(2), word(3)), (2, 1_000, 3));
+    assert_eq!((word(1), word(2), word(3)), (3, 1_000, 3));
     assert_eq!(word(4) * 8, file.metadata().expect("metadata").len());
 }
 
