@@ -73,6 +73,7 @@ impl Board {
     fn create_with(config: BoardConfig, clock: BeatClock) -> Result<(Self, Vec<BoardWriter>), BoardError> {
         let layout = Layout::new(config)?;
         let words = Words::zeroed(layout.words())?;
+        layout.large_parts().for_each(|part| words.prefer_huge(part));
         for (place, word) in layout.header().into_iter().enumerate() {
             words.store(place, word, Ordering::Release);
         }
@@ -93,6 +94,7 @@ impl Board {
         if layout.words() != words.len() {
             return Err(BoardError::Foreign("its file has another size than it says"));
         }
+        layout.large_parts().for_each(|part| words.prefer_huge(part));
         let calls = Calls::new(&layout)?;
         Ok(Self { words, layout, calls })
     }

@@ -15,7 +15,7 @@
 use crate::board::BoardError;
 use crate::choice::Token;
 use crate::entry::NodeSlot;
-use crate::layout::{LINE_WORDS, Layout};
+use crate::layout::{LINE_WORDS, Layout, SMALL_WORDS};
 use crate::words::{AtomicU64, Ordering, Words};
 use std::time::Duration;
 
@@ -86,6 +86,12 @@ impl Calls {
         let shard_nodes = layout.shard_nodes_max();
         let shards = usize::from(layout.shards());
         let words = Words::private(LINE_WORDS + shards * (shard_modules + shard_nodes))?;
+        for shard in 0..shards {
+            let start = LINE_WORDS + shard * (shard_modules + shard_nodes);
+            let nodes = start + shard_modules;
+            words.prefer_huge(start + SMALL_WORDS..nodes);
+            words.prefer_huge(nodes + SMALL_WORDS..nodes + shard_nodes);
+        }
         let calls = Self {
             words,
             shard_modules,

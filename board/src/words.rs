@@ -75,6 +75,16 @@ impl Words {
         Self::zeroed(len)
     }
 
+    /// As [`Memfd::prefer_huge`].
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn prefer_huge(&self, words: std::ops::Range<usize>) {
+        self.body.prefer_huge(words);
+    }
+
+    /// Plain memory has no pages.
+    #[cfg(any(loom, miri))]
+    pub(crate) fn prefer_huge(&self, _: std::ops::Range<usize>) {}
+
     /// The file behind the memory.
     #[cfg(not(any(loom, miri)))]
     pub(crate) fn file(&self) -> BorrowedFd<'_> {

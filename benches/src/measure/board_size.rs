@@ -85,15 +85,40 @@ fn measure_million(harness: &mut Harness) -> Result<(), BenchError> {
     harness.push("board.drain.cpu.1m.reports_per_s", Unit::PerS, rates, None)
 }
 
-/// Memory that the agent's board takes: what of its file is in place.
+/// Memory that the agent's board takes: what of its file is in place, in all of its parts.
 fn board_bytes(agent: &Server) -> Result<usize, BenchError> {
     let path = format!("/proc/{}/smaps", agent.target.process);
     let maps = fs::read_to_string(&path).doing(&path)?;
-    let mut lines = maps
-        .lines()
-        .skip_while(|line| !line.contains("/memfd:lars-board"));
-    let resident = lines.find_map(|line| line.strip_prefix("Rss:"));
-    let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    let kib = resident_kib(&maps, "/memfd:lars-board");
     kib.map(|kib| kib * 1024)
         .ok_or_else(|| BenchError::Answer(format!("{path} shows no board")))
+}
+
+/// What is in place of the mappings of this file; none where there are none.
+fn resident_kib(maps: &str, file: &str) -> Option<usize> {
+    let (mut is_it, mut sum) = (false, None);
+    for line in maps.lines() {
+        // A mapping begins with its addresses; lines about it begin with a capital letter.
+        if !line.starts_with(|first: char| first.is_ascii_uppercase()) {
+            is_it = line.contains(file);
+        } else if let (true, Some(rest)) = (is_it, line.strip_prefix("Rss:")) {
+            let kib: usize = rest.trim().trim_end_matches(" kB").parse().ok()?;
+            sum = Some(sum.unwrap_or(0) + kib);
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_parts_of_a_file_are_summed_and_no_other_is() {
+        let maps = "7f00-7f10 rw-s 0 00:01 1 /memfd:lars-board (deleted)\nSize: 64 kB\nRss: 12 kB\n\
+                    7f10-7f20 rw-s 0 00:01 1 /memfd:lars-board (deleted)\nSize: 64 kB\nRss: 30 kB\n\
+                    7f20-7f30 rw-p 0 00:00 0 [heap]\nSize: 64 kB\nRss: 7 kB\n";
+        assert_eq!(resident_kib(maps, "lars-board"), Some(42));
+        assert_eq!(resident_kib(maps, "lars-ring"), None);
+    }
 }
