@@ -50,10 +50,20 @@ pub(super) fn draw_better(
     rng: &mut Rng,
 ) -> Option<(usize, NodeSlot)> {
     let idle = usize::from(list.idle);
-    let first = draw(list, idle, rng)?;
+    if idle == 0 {
+        return None;
+    }
+    let (first, second) = if list.weighs_alike() {
+        // Nearly always: half of one number for each.
+        let bits = rng.u64(..);
+        let first = below(bits as u32, idle);
+        (first, another(first, (bits >> 32) as u32, idle))
+    } else {
+        let first = draw(list, idle, rng)?;
+        (first, draw_another(list, idle, first, rng))
+    };
     let mut taken = candidate(list, first)?;
     if idle > 1 {
-        let second = draw_another(list, idle, first, rng);
         taken = better(list, calls, rng, taken, candidate(list, second)?);
     }
     Some((taken.place, taken.slot))
@@ -86,17 +96,23 @@ fn draw(list: &List<'_>, idle: usize, rng: &mut Rng) -> Option<usize> {
     })
 }
 
-/// Another place than `first`, of at least two: in proportion to weight as far as a few draws get.
+/// Another place than `first`, where there are two: in proportion to weight as far as a few draws get.
 #[inline(always)]
 fn draw_another(list: &List<'_>, idle: usize, first: usize, rng: &mut Rng) -> usize {
-    if !list.aliases().is_empty() {
+    if idle > 1 && !list.aliases().is_empty() {
         for _ in 0..DRAWS_MAX {
             if let Some(place) = draw(list, idle, rng).filter(|&place| place != first) {
                 return place;
             }
         }
     }
-    let other = below(rng.u32(..), idle - 1);
+    another(first, rng.u32(..), idle)
+}
+
+/// Another place than `first`, of at least two.
+#[inline(always)]
+fn another(first: usize, bits: u32, idle: usize) -> usize {
+    let other = below(bits, idle.saturating_sub(1));
     other + usize::from(other >= first)
 }
 
