@@ -16,7 +16,11 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = cases::all().into_iter().map(Piece))]
+/// Repeated so often between two looks at the clock, which otherwise costs more than a piece does; so many times.
+const REPEATED: u32 = 512;
+const SAMPLES: u32 = 100;
+
+#[divan::bench(sample_size = REPEATED, sample_count = SAMPLES, args = cases::all().into_iter().map(Piece))]
 fn piece(bencher: Bencher<'_, '_>, piece: &Piece) {
     bencher.bench_local((piece.0.make)());
 }
