@@ -53,7 +53,7 @@ if $all; then
     cargo clippy --locked -p lars-store -p lars-console --features lars-console/tls --all-targets -- -D warnings
     cargo test --locked -p lars-store --features tls --lib --test tls
     say "the board's and the ring's protocol under every interleaving (loom)"
-    RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --test loom_ring --release --target-dir target/loom
+    RUSTFLAGS="--cfg loom" cargo test --locked -p lars-board --test loom --test loom_ring --test loom_bias --release --target-dir target/loom
     say "the board and its rings under ThreadSanitizer, which first has to find a race that is there"
     under_tsan() {
         local flags=$1

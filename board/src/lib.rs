@@ -12,8 +12,10 @@
 //!
 //! What callers need to use a board from their own process stands here too, since it needs unsafe code: the rings in
 //! which their reports come back ([`RingWriter`], [`RingDrain`]), the socket over which board and rings change hands
-//! ([`Packets`]), a cheap clock ([`Stopwatch`]), and a word that tells a child process ([`ForkWord`]).
+//! ([`Packets`]), a cheap clock ([`Stopwatch`]), a word that tells a child process ([`ForkWord`]), and a lock that is nearly
+//! always one thread's ([`BiasedLock`]).
 
+mod bias;
 mod board;
 mod calls;
 mod choice;
@@ -38,6 +40,7 @@ mod turns;
 mod words;
 mod writer;
 
+pub use bias::{BiasedLock, Home, Shared};
 pub use board::{Board, BoardConfig, BoardError};
 pub use choice::{Choice, Picked, Token};
 pub use entry::{Entry, EntryNode, Hot, NodeSlot, Retries, Rule};

@@ -76,13 +76,25 @@ impl Stopwatch {
     pub fn since(&self, moment: Moment) -> Duration {
         match moment.0 {
             MomentOf::Clock(instant) => instant.elapsed(),
-            MomentOf::Ticks(then) => {
-                let passed = ticks().unwrap_or(then).saturating_sub(then);
-                let pace = u128::from(self.pace.load(Ordering::Relaxed));
-                let nanos = (u128::from(passed) * pace) >> FRACTION_BITS;
-                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-            }
+            MomentOf::Ticks(then) => Duration::from_nanos(self.nanos_since(then)),
         }
+    }
+
+    /// The same in whole microseconds, at most what 32 bits hold (71 minutes).
+    #[inline]
+    pub fn micros_since(&self, moment: Moment) -> u32 {
+        let micros = match moment.0 {
+            MomentOf::Clock(instant) => u64::try_from(instant.elapsed().as_micros()).unwrap_or(u64::MAX),
+            MomentOf::Ticks(then) => self.nanos_since(then) / 1_000,
+        };
+        u32::try_from(micros).unwrap_or(u32::MAX)
+    }
+
+    #[inline]
+    fn nanos_since(&self, then: u64) -> u64 {
+        let passed = ticks().unwrap_or(then).saturating_sub(then);
+        let pace = u128::from(self.pace.load(Ordering::Relaxed));
+        u64::try_from((u128::from(passed) * pace) >> FRACTION_BITS).unwrap_or(u64::MAX)
     }
 }
 
@@ -148,11 +160,16 @@ mod tests {
             until(|| after.elapsed() > Duration::from_millis(20));
             let least = after.elapsed();
             let measured = stopwatch.since(moment);
+            let micros = Duration::from_micros(stopwatch.micros_since(moment).into());
             let most = before.elapsed();
             // The pace was compared over 10 ms, between two readings that an interrupt may have kept apart.
             assert!(
                 measured >= least.mul_f64(0.8) && measured <= most.mul_f64(1.2),
                 "{least:?} <= {measured:?} <= {most:?}"
+            );
+            assert!(
+                micros + Duration::from_micros(1) > measured && micros <= most.mul_f64(1.2),
+                "{measured:?} <= {micros:?} <= {most:?}"
             );
         }
     }

@@ -50,7 +50,7 @@ fn record_is_never_torn_lost_or_doubled() {
     check(3, |mut writer, mut drain| {
         let writing = loom::thread::spawn(move || {
             for number in 1..=4 {
-                assert_ne!(writer.report(record(number)), Reported::Lost);
+                assert_ne!(writer.report(&record(number)), Reported::Lost);
             }
             writer
         });
@@ -76,8 +76,8 @@ fn ring_is_taken_over_without_a_gap() {
             drain_into(&mut first, &mut taken);
             (taken, first)
         });
-        writer.report(record(1));
-        writer.report(record(2));
+        writer.report(&record(1));
+        writer.report(&record(2));
         let (mut taken, first) = agents.join().expect("the agent ends");
         drop(first);
         let mut second = RingDrain::of(&writer, RECORDS).expect("a ring");

@@ -50,7 +50,7 @@ fn records_come_out_in_the_order_in_which_they_were_written() {
     for batch in 0..1_000 {
         let first = number;
         for _ in 0..batch % 32 {
-            assert_eq!(writer.report(record(number)), Reported::Taken);
+            assert_eq!(writer.report(&record(number)), Reported::Taken);
             number += 1;
         }
         assert_eq!(
@@ -66,7 +66,7 @@ fn agent_is_to_be_told_once_when_the_ring_is_half_full() {
     let (mut writer, mut drain) = pair(64);
     for _ in 0..3 {
         let told: Vec<u32> = (0..64)
-            .filter(|&number| writer.report(record(number)) == Reported::HalfFull)
+            .filter(|&number| writer.report(&record(number)) == Reported::HalfFull)
             .collect();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!((31..48).contains(&told[0]), "{told:?}");
@@ -90,7 +90,7 @@ fn full_ring_loses_no_call_and_no_microsecond() {
     let (mut writer, mut drain) = pair(64);
     let given: Vec<CallRecord> = (0..10_000).map(record).collect();
     for &record in &given {
-        assert_ne!(writer.report(record), Reported::Lost);
+        assert_ne!(writer.report(&record), Reported::Lost);
     }
     assert_eq!((writer.written(), writer.held()), (64, 10_000 - 64));
     let mut taken = Vec::new();
@@ -108,11 +108,11 @@ fn full_ring_loses_no_call_and_no_microsecond() {
 fn next_agent_takes_over_where_the_one_before_has_left() {
     let (mut writer, mut first) = pair(64);
     for number in 0..40 {
-        writer.report(record(number));
+        writer.report(&record(number));
     }
     assert_eq!(drained(&mut first).len(), 40);
     for number in 40..70 {
-        writer.report(record(number));
+        writer.report(&record(number));
     }
     drop(first);
     let mut second = RingDrain::adopt(passed(&writer)).expect("a ring");
@@ -122,10 +122,10 @@ fn next_agent_takes_over_where_the_one_before_has_left() {
 #[test]
 fn ring_that_two_drain_is_given_up_by_the_first() {
     let (mut writer, mut first) = pair(64);
-    writer.report(record(1));
+    writer.report(&record(1));
     let mut second = RingDrain::adopt(passed(&writer)).expect("a ring");
     assert_eq!(drained(&mut second).len(), 1);
-    writer.report(record(2));
+    writer.report(&record(2));
     assert!(matches!(
         first.drain(|_| ()),
         Err(RingBroken::Drained { found: 1, ours: 0 })
@@ -174,7 +174,7 @@ fn scribbled(writer: &RingWriter, place: u64, words: &[u64]) {
 fn ring_whose_counts_or_records_cannot_be_is_given_up() {
     let broken = |scribble: fn(&RingWriter)| {
         let (mut writer, mut drain) = pair(64);
-        writer.report(record(1));
+        writer.report(&record(1));
         scribble(&writer);
         drain.drain(|_| ()).expect_err("it cannot be")
     };
@@ -262,7 +262,7 @@ fn caller_that_writes_random_bytes_loses_its_ring_and_nothing_else() {
             let (done, mut rng) = (&done, rng.fork());
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    writer.report(record(rng.u32(..)));
+                    writer.report(&record(rng.u32(..)));
                     match rng.u8(..8) {
                         // Near what lies in the ring, so that not everything is refused at the first look.
                         0..6 => {
@@ -311,7 +311,7 @@ fn two_threads_at_full_speed_lose_and_double_nothing() {
             let mut given = Vec::new();
             for number in 0..CALLS {
                 given.push(record(number));
-                assert_ne!(writer.report(record(number)), Reported::Lost);
+                assert_ne!(writer.report(&record(number)), Reported::Lost);
             }
             while !(writer.unload() && writer.is_drained()) {
                 std::thread::yield_now();

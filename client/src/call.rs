@@ -2,12 +2,12 @@
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::outlet::{Outlet, Use};
+use crate::outlet::Outlet;
 use lars_board::{Choice, Moment};
 use lars_wire::caller::{Node, Outcome, Report};
 use lars_wire::{ModuleId, NodeAddr};
 use std::fmt;
-use std::sync::Arc;
+use std::mem;
 use std::time::{Duration, Instant};
 
 /// A node that was picked, as [`crate::Picker::choose`] gives it to callers that measure for themselves.
@@ -45,15 +45,6 @@ impl Chosen {
         }
     }
 
-    #[inline]
-    pub(crate) fn used(&self) -> Use {
-        Use {
-            module: self.module,
-            node: self.node,
-            token: self.token,
-        }
-    }
-
     pub(crate) fn report(&self, outcome: Outcome, retcode: i32, latency: Duration) -> Report {
         Report {
             module: self.module,
@@ -74,7 +65,6 @@ impl Chosen {
 pub struct Call {
     chosen: Chosen,
     way: Way,
-    judged: bool,
 }
 
 /// How the verdict gets to the agent.
@@ -82,7 +72,9 @@ enum Way {
     /// In a frame, at once.
     Socket { client: Client, picked_at: Instant },
     /// In a ring.
-    Ring { outlet: Arc<Outlet>, picked_at: Moment },
+    Ring { outlet: Outlet, picked_at: Moment },
+    /// It is told, or will be told another way.
+    None,
 }
 
 impl Call {
@@ -91,20 +83,15 @@ impl Call {
         Self {
             chosen,
             way: Way::Socket { client, picked_at },
-            judged: false,
         }
     }
 
     #[inline]
-    pub(crate) fn by_ring(outlet: &Arc<Outlet>, chosen: Chosen) -> Self {
-        let picked_at = outlet.now();
+    pub(crate) fn by_ring(outlet: &Outlet, chosen: Chosen) -> Self {
+        let (outlet, picked_at) = (outlet.clone(), outlet.now());
         Self {
             chosen,
-            way: Way::Ring {
-                outlet: Arc::clone(outlet),
-                picked_at,
-            },
-            judged: false,
+            way: Way::Ring { outlet, picked_at },
         }
     }
 
@@ -125,7 +112,7 @@ impl Call {
 
     /// Takes the node without a verdict: how the call went is told another way, as by [`Client::report`].
     pub fn into_node(mut self) -> NodeAddr {
-        self.judged = true;
+        self.way = Way::None;
         self.chosen.node
     }
 
@@ -134,6 +121,7 @@ impl Call {
         match &self.way {
             Way::Socket { picked_at, .. } => picked_at.elapsed(),
             Way::Ring { outlet, picked_at } => outlet.since(*picked_at),
+            Way::None => Duration::ZERO,
         }
     }
 
@@ -160,16 +148,18 @@ impl Call {
 
     #[inline]
     fn judge(mut self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
-        self.judged = true;
         self.tell(outcome, retcode)
     }
 
     #[inline]
-    fn tell(&self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
-        let latency = self.elapsed();
-        match &self.way {
-            Way::Socket { client, .. } => client.send_report(&self.chosen.report(outcome, retcode, latency)),
-            Way::Ring { outlet, .. } => outlet.report(self.chosen.used(), outcome, micros(latency)),
+    fn tell(&mut self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
+        match mem::replace(&mut self.way, Way::None) {
+            Way::Ring { outlet, picked_at } => outlet.end(&self.chosen, outcome, picked_at),
+            Way::Socket { client, picked_at } => {
+                let latency = picked_at.elapsed();
+                client.send_report(&self.chosen.report(outcome, retcode, latency))
+            }
+            Way::None => Ok(()),
         }
     }
 }
@@ -177,10 +167,8 @@ impl Call {
 impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
-        if !self.judged {
-            // Nobody is there to be told that the agent is gone; what was cancelled counts for nothing anyway.
-            let _ = self.tell(Outcome::Cancelled, 0);
-        }
+        // Nobody is there to be told that the agent is gone; what was cancelled counts for nothing anyway.
+        let _ = self.tell(Outcome::Cancelled, 0);
     }
 }
 
@@ -188,7 +176,6 @@ impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("chosen", &self.chosen)
-            .field("judged", &self.judged)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 //! notices when it dies or hangs, and finds the next one. No pick waits for it.
 
 use crate::link::{Link, send};
+use crate::outlet::Outlet;
 use lars_board::{Board, Packet, Packets, wait};
 use lars_wire::bounds::{HEADER_BYTES, TEXT_BYTES_MAX};
 use lars_wire::caller::{Hello, Pong, Welcome};
@@ -201,7 +202,8 @@ impl Watch {
     /// What is to be done now and then, whether there is an agent or not.
     fn tick(&self) {
         self.link.stopwatch.compare();
-        for outlet in self.link.outlets() {
+        // Only what cannot wait for its own thread: whoever comes to a ring from outside costs that thread its favour.
+        for outlet in self.link.outlets().iter().filter(|outlet| outlet.holds()) {
             outlet.unload();
         }
         if let Some((_, board)) = self.link.board() {
@@ -215,7 +217,7 @@ impl Watch {
     /// drain them, no ring that is not empty.
     fn is_over(&self, has_agent: bool) -> bool {
         // One count is the link's own list, one the list that these are.
-        let is_idle = |outlet: &Arc<crate::outlet::Outlet>| Arc::strong_count(outlet) <= 3;
+        let is_idle = |outlet: &Outlet| outlet.handles() <= 3;
         self.stops
             && self
                 .link

@@ -58,9 +58,9 @@ struct State {
     attachments: u64,
     packets: Option<Arc<Packets>>,
     /// Every ring of the client, in the order of their numbers.
-    outlets: Vec<Arc<Outlet>>,
+    outlets: Vec<Outlet>,
     /// Those that no picker uses.
-    free: Vec<Arc<Outlet>>,
+    free: Vec<Outlet>,
     echo_asked: u64,
     echo_answered: u64,
 }
@@ -170,47 +170,51 @@ impl Link {
     }
 
     /// A ring for one more picker: one that is free, or a new one.
-    pub(crate) fn check_out(self: &Arc<Self>) -> Option<Arc<Outlet>> {
+    pub(crate) fn check_out(self: &Arc<Self>) -> Option<Outlet> {
         let mut state = self.lock();
         if let Some(outlet) = state.free.pop() {
             return Some(outlet);
         }
         let ring = RingWriter::create(self.ring_records).ok()?;
         let number = state.outlets.len() as u32;
-        let outlet = Arc::new(Outlet::new(number, ring, Arc::clone(self)));
+        let outlet = Outlet::new(number, ring, Arc::clone(self));
         if let Some(packets) = &state.packets {
             offer(packets, &outlet);
         }
-        state.outlets.push(Arc::clone(&outlet));
+        state.outlets.push(outlet.clone());
         Some(outlet)
     }
 
     /// The picker needs its ring no more; calls that are still under way may go on to report there.
-    pub(crate) fn check_in(&self, outlet: Arc<Outlet>) {
+    pub(crate) fn check_in(&self, outlet: Outlet) {
         self.lock().free.push(outlet);
     }
 
     /// Every ring.
-    pub(crate) fn outlets(&self) -> Vec<Arc<Outlet>> {
+    pub(crate) fn outlets(&self) -> Vec<Outlet> {
         self.lock().outlets.clone()
     }
 
     /// The ring of that number.
-    pub(crate) fn outlet(&self, number: u32) -> Option<Arc<Outlet>> {
+    pub(crate) fn outlet(&self, number: u32) -> Option<Outlet> {
         self.lock().outlets.get(number as usize).cloned()
     }
 
     /// Calls for which there was no room anywhere, since the last question.
     pub(crate) fn take_lost(&self) -> u64 {
-        self.outlets().iter().map(|outlet| outlet.take_lost()).sum()
+        self.outlets().iter().map(Outlet::take_lost).sum()
     }
 
     /// Forgets the rings: the client is gone. Those of calls still under way last as long as these.
     pub(crate) fn clear(&self) {
         let mut state = self.lock();
-        state.outlets.clear();
-        state.free.clear();
         state.packets = None;
+        let forgotten = (
+            std::mem::take(&mut state.outlets),
+            std::mem::take(&mut state.free),
+        );
+        drop(state);
+        drop(forgotten);
     }
 
     /// Tells the agent that a ring is half full. Where it does not listen, its next pass finds out.
@@ -280,7 +284,7 @@ impl Link {
 fn offer(packets: &Packets, outlet: &Outlet) {
     // Where it cannot be offered the ring waits for the next agent, and holds as much as it can.
     if let Ok(file) = outlet.file() {
-        let ring = outlet.number;
+        let ring = outlet.number();
         send(packets, &RingOffer { ring }, Some(file.as_fd()));
     }
 }

@@ -1,23 +1,52 @@
 //! Where one picker's calls report to: its ring, which any thread may write that ends one of its calls.
 
+use crate::call::Chosen;
 use crate::error::ClientError;
 use crate::link::Link;
-use lars_board::{Board, CallRecord, Moment, Reported, RingWriter, Token};
+use lars_board::{Board, CallRecord, Home, Moment, Reported, RingWriter, Shared, Token};
 use lars_wire::caller::Outcome;
-use lars_wire::{ModuleId, NodeAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A ring, and the board whose picks it reports.
+/// A ring, and the board whose picks it reports. Clones lead to the same; the thread that picks and reports most makes,
+/// uses and drops them without a locked instruction.
+#[derive(Clone)]
 pub(crate) struct Outlet {
+    shared: Shared<Open, Inside>,
+}
+
+/// What anybody may read.
+struct Open {
     /// The caller's number of the ring.
-    pub(crate) number: u32,
+    number: u32,
     link: Arc<Link>,
     /// Whether the agent has refused the ring: then reports go over the socket.
     refused: AtomicBool,
-    inside: Mutex<Inside>,
+    /// Whether calls are summed up outside of the ring, and wait for room.
+    holds: AtomicBool,
+}
+
+impl Home for Open {
+    #[inline]
+    fn is_child(&self) -> bool {
+        self.link.is_child()
+    }
+}
+
+impl Open {
+    /// Whether a report may be written; while the agent is gone, this client judges nodes by it.
+    #[inline]
+    fn take(&self, chosen: &Chosen, outcome: Outcome) -> Result<(), ClientError> {
+        if self.link.is_child() {
+            return Err(self.link.forked());
+        }
+        if self.link.is_stale() {
+            self.link.doubt(chosen.module, chosen.node, outcome);
+        }
+        Ok(())
+    }
 }
 
 struct Inside {
@@ -36,106 +65,138 @@ impl Inside {
             board.grant(grant);
         }
     }
-}
 
-/// One use of a node, as it is reported.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Use {
-    pub(crate) module: ModuleId,
-    pub(crate) node: NodeAddr,
-    pub(crate) token: u64,
+    /// Inlined: what was chosen is not copied, but read where it lies.
+    #[inline(always)]
+    fn report(&mut self, open: &Open, chosen: &Chosen, outcome: Outcome, latency_us: u32) -> Reported {
+        if let Some(board) = &self.board {
+            board.finish(chosen.token);
+        }
+        let reported = self.ring.report(&CallRecord {
+            module: chosen.module,
+            node: chosen.node,
+            slot: Token(chosen.token).slot(),
+            outcome,
+            probe: Token(chosen.token).is_probe(),
+            calls: 1,
+            latency_us,
+        });
+        self.take_grant();
+        if self.ring.is_holding() {
+            open.holds.store(true, Ordering::Relaxed);
+        }
+        reported
+    }
 }
 
 impl Outlet {
     pub(crate) fn new(number: u32, ring: RingWriter, link: Arc<Link>) -> Self {
-        let board = None;
-        Self {
+        let open = Open {
             number,
             link,
             refused: AtomicBool::new(false),
-            inside: Mutex::new(Inside { ring, board }),
+            holds: AtomicBool::new(false),
+        };
+        Self {
+            shared: Shared::new(open, Inside { ring, board: None }),
         }
+    }
+
+    /// The caller's number of the ring.
+    pub(crate) fn number(&self) -> u32 {
+        self.shared.open().number
     }
 
     /// Now, on the clock that [`Self::since`] reads.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        self.link.stopwatch.now()
+        self.shared.open().link.stopwatch.now()
     }
 
     /// How long ago that was.
     pub(crate) fn since(&self, moment: Moment) -> Duration {
-        self.link.stopwatch.since(moment)
+        self.shared.open().link.stopwatch.since(moment)
     }
 
     /// Tells how a call ended. Never waits for the agent.
     #[inline]
-    pub(crate) fn report(&self, used: Use, outcome: Outcome, latency_us: u32) -> Result<(), ClientError> {
-        if self.link.is_child() {
-            return Err(self.link.forked());
-        }
-        let record = CallRecord {
-            module: used.module,
-            node: used.node,
-            slot: Token(used.token).slot(),
-            outcome,
-            probe: Token(used.token).is_probe(),
-            calls: 1,
-            latency_us,
-        };
-        if self.link.is_stale() {
-            self.link.doubt(used.module, used.node, outcome);
-        }
-        let mut inside = self.lock();
-        if let Some(board) = &inside.board {
-            board.finish(used.token);
-        }
-        let reported = inside.ring.report(record);
-        inside.take_grant();
-        drop(inside);
+    pub(crate) fn report(
+        &self,
+        chosen: &Chosen,
+        outcome: Outcome,
+        latency_us: u32,
+    ) -> Result<(), ClientError> {
+        self.shared.open().take(chosen, outcome)?;
+        let reported = self
+            .shared
+            .with(|open, inside| inside.report(open, chosen, outcome, latency_us));
         if reported == Reported::HalfFull {
-            self.link.half_full(self.number);
+            self.shared.open().link.half_full(self.number());
+        }
+        Ok(())
+    }
+
+    /// The same for a call that began then, as the last thing that is done with this handle.
+    #[inline]
+    pub(crate) fn end(self, chosen: &Chosen, outcome: Outcome, began: Moment) -> Result<(), ClientError> {
+        let open = self.shared.open();
+        let latency_us = open.link.stopwatch.micros_since(began);
+        open.take(chosen, outcome)?;
+        let half_full = self.shared.end_with(|open, inside| {
+            let reported = inside.report(open, chosen, outcome, latency_us);
+            // Told outside: who holds the link's lock may wait for this one.
+            (reported == Reported::HalfFull).then(|| (Arc::clone(&open.link), open.number))
+        });
+        if let Some((link, number)) = half_full {
+            link.half_full(number);
         }
         Ok(())
     }
 
     /// The board whose picks are reported from here on.
     pub(crate) fn follow(&self, board: Board) {
-        self.lock().board = Some(board);
+        self.shared.with(|_, inside| inside.board = Some(board));
     }
 
     /// Brings what was summed up into the ring; whether the agent has drained all of it.
     pub(crate) fn unload(&self) -> bool {
-        let mut inside = self.lock();
-        inside.take_grant();
-        inside.ring.unload();
-        inside.ring.is_drained()
+        self.shared.with(|open, inside| {
+            inside.take_grant();
+            let is_empty = inside.ring.unload();
+            open.holds.store(!is_empty, Ordering::Relaxed);
+            inside.ring.is_drained()
+        })
+    }
+
+    /// Whether calls wait for room in the ring. Asks without disturbing whoever reports.
+    pub(crate) fn holds(&self) -> bool {
+        self.shared.open().holds.load(Ordering::Relaxed)
     }
 
     /// Calls for which there was no room, since the last question.
     pub(crate) fn take_lost(&self) -> u64 {
-        self.lock().ring.take_lost()
+        self.shared.with(|_, inside| inside.ring.take_lost())
     }
 
     /// The ring's file, to be offered.
     pub(crate) fn file(&self) -> std::io::Result<OwnedFd> {
-        self.lock().ring.file().try_clone_to_owned()
+        self.shared
+            .with(|_, inside| inside.ring.file().try_clone_to_owned())
     }
 
     /// The agent has taken the ring, or not.
     pub(crate) fn answered(&self, taken: bool) {
-        self.refused.store(!taken, Ordering::Relaxed);
+        self.shared.open().refused.store(!taken, Ordering::Relaxed);
     }
 
     /// Whether reports may go into the ring.
     #[inline]
     pub(crate) fn is_usable(&self) -> bool {
-        !self.refused.load(Ordering::Relaxed)
+        !self.shared.open().refused.load(Ordering::Relaxed)
     }
 
-    /// A thread that panicked left ring and counts whole: each change of them is one step.
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many handles there are.
+    pub(crate) fn handles(&self) -> usize {
+        self.shared.handles()
     }
 }

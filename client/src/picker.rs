@@ -87,7 +87,7 @@ impl Picker {
         latency: Duration,
     ) -> Result<(), ClientError> {
         match &self.seat {
-            Some(seat) if chosen.by_board => seat.outlet().report(chosen.used(), outcome, micros(latency)),
+            Some(seat) if chosen.by_board => seat.outlet().report(chosen, outcome, micros(latency)),
             _ => self.client.send_report(&chosen.report(outcome, 0, latency)),
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct Seat {
     /// Whether its agent is gone or hangs.
     stale: bool,
     previous: Option<(BoardReader, Instant)>,
-    outlet: Arc<Outlet>,
+    outlet: Outlet,
 }
 
 impl Seat {
@@ -54,7 +54,7 @@ impl Seat {
 
     /// Where calls of this place report to.
     #[inline]
-    pub(crate) fn outlet(&self) -> &Arc<Outlet> {
+    pub(crate) fn outlet(&self) -> &Outlet {
         &self.outlet
     }
 
@@ -127,7 +127,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         if !self.link.is_child() {
-            self.link.check_in(Arc::clone(&self.outlet));
+            self.link.check_in(self.outlet.clone());
         }
     }
 }

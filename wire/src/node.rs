@@ -43,6 +43,15 @@ impl NodeAddr {
         self.ip
     }
 
+    /// The same as two numbers in memory's order, each read by itself: a processor that has just written an address in
+    /// halves waits for the whole.
+    #[inline]
+    pub fn halves(&self) -> [u64; 2] {
+        let half = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        let (first, second) = self.ip.split_at(8);
+        [half(first), half(second)]
+    }
+
     /// The port.
     pub const fn port(&self) -> u16 {
         self.port
@@ -128,6 +137,13 @@ impl FromStr for NodeAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_are_the_octets_in_memorys_order() {
+        let octets = std::array::from_fn(|place| place as u8);
+        let halves = NodeAddr::from_octets(octets, 1).halves();
+        assert_eq!(halves.map(u64::to_ne_bytes).concat(), octets);
+    }
 
     #[test]
     fn database_number_is_most_significant_octet_first() {

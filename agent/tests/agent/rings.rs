@@ -95,7 +95,7 @@ impl Neighbour {
 }
 
 pub(crate) fn report(ring: &mut RingWriter, module: ModuleId, node: NodeAddr, outcome: Outcome) {
-    ring.report(CallRecord {
+    ring.report(&CallRecord {
         module,
         node,
         slot: NodeSlot::NONE,

@@ -43,16 +43,15 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
-    #[inline]
-    pub(crate) fn to_words(self) -> [u64; RECORD_WORDS] {
-        let address = u128::from_ne_bytes(self.node.octets());
+    #[inline(always)]
+    pub(crate) fn words(&self) -> [u64; RECORD_WORDS] {
         let calls = u64::from(self.calls.clamp(1, CALLS_MAX) - 1);
         let last = u64::from(self.node.port())
             | u64::from(u8::from(self.outcome)) << 16
             | u64::from(self.probe) << 18
             | calls << CALLS_SHIFT
             | u64::from(self.latency_us) << 32;
-        let [first, second] = [address as u64, (address >> 64) as u64];
+        let [first, second] = self.node.halves();
         let [first, last] = if first == 0 {
             [u64::from(self.slot.to_bits()), last | HAS_SLOT]
         } else {
@@ -113,7 +112,7 @@ mod tests {
                         calls,
                         latency_us,
                     };
-                    assert_eq!(CallRecord::from_words(record.to_words()), Some(record));
+                    assert_eq!(CallRecord::from_words(record.words()), Some(record));
                 }
             }
         }

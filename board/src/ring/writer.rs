@@ -4,7 +4,7 @@
 use super::grant::{Grant, Grantee};
 use super::overflow::Overflow;
 use super::record::CallRecord;
-use super::{DRAINED, FORMAT, MAGIC, RECORDS, RING_RECORDS, WRITTEN, place, words_of};
+use super::{DRAINED, FORMAT, MAGIC, RECORD_WORDS, RECORDS, RING_RECORDS, WRITTEN, place, words_of};
 use crate::board::BoardError;
 use crate::words::{Ordering, Words};
 
@@ -62,13 +62,14 @@ impl RingWriter {
         })
     }
 
-    /// Writes a record.
-    #[inline]
-    pub fn report(&mut self, record: CallRecord) -> Reported {
+    /// Writes a record. Inlined, so that nothing of the record goes through memory but the words that are its own.
+    #[inline(always)]
+    pub fn report(&mut self, record: &CallRecord) -> Reported {
+        let words = record.words();
         if self.written >= self.look_at {
-            return self.report_looking(record);
+            return self.report_looking(words);
         }
-        self.put(record);
+        self.put(words);
         Reported::Taken
     }
 
@@ -81,7 +82,7 @@ impl RingWriter {
         let mut room = self.look();
         while room > 0 {
             let Some(record) = self.overflow.take() else { break };
-            self.put(record);
+            self.put(record.words());
             room -= 1;
         }
         self.look();
@@ -104,7 +105,13 @@ impl RingWriter {
         self.written
     }
 
-    /// Calls summed up outside of the ring.
+    /// Whether calls are summed up outside of the ring.
+    #[inline]
+    pub fn is_holding(&self) -> bool {
+        !self.overflow.is_empty()
+    }
+
+    /// How many.
     pub fn held(&self) -> u64 {
         self.overflow.calls()
     }
@@ -134,10 +141,10 @@ impl RingWriter {
     }
 
     #[inline]
-    fn put(&mut self, record: CallRecord) {
+    fn put(&mut self, record: [u64; RECORD_WORDS]) {
         let first = place(self.written, self.records);
-        if let Some(words) = self.words.span(first, super::RECORD_WORDS) {
-            for (word, value) in words.iter().zip(record.to_words()) {
+        if let Some(words) = self.words.span(first, RECORD_WORDS) {
+            for (word, value) in words.iter().zip(record) {
                 word.store(value, Ordering::Relaxed);
             }
         }
@@ -148,7 +155,7 @@ impl RingWriter {
 
     #[cold]
     #[inline(never)]
-    fn report_looking(&mut self, record: CallRecord) -> Reported {
+    fn report_looking(&mut self, record: [u64; RECORD_WORDS]) -> Reported {
         if self.passed_over > 0 && !self.overflow.is_empty() {
             self.passed_over -= 1;
             return self.hold(record);
@@ -173,7 +180,11 @@ impl RingWriter {
     }
 
     /// Sums a record up outside of the ring.
-    fn hold(&mut self, record: CallRecord) -> Reported {
+    fn hold(&mut self, record: [u64; RECORD_WORDS]) -> Reported {
+        // What nobody could call is refused by whoever drains, and so it is here.
+        let Some(record) = CallRecord::from_words(record) else {
+            return Reported::Taken;
+        };
         if self.overflow.add(record) {
             return Reported::Taken;
         }
