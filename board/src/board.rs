@@ -73,7 +73,6 @@ impl Board {
     fn create_with(config: BoardConfig, clock: BeatClock) -> Result<(Self, Vec<BoardWriter>), BoardError> {
         let layout = Layout::new(config)?;
         let words = Words::zeroed(layout.words())?;
-        layout.large_parts().for_each(|part| words.prefer_huge(part));
         for (place, word) in layout.header().into_iter().enumerate() {
             words.store(place, word, Ordering::Release);
         }
@@ -94,7 +93,6 @@ impl Board {
         if layout.words() != words.len() {
             return Err(BoardError::Foreign("its file has another size than it says"));
         }
-        layout.large_parts().for_each(|part| words.prefer_huge(part));
         let calls = Calls::new(&layout)?;
         Ok(Self { words, layout, calls })
     }
@@ -133,7 +131,7 @@ impl Board {
     /// A reader with its own rotation, started at random from `seed`. Readers of one board count calls in flight
     /// together.
     pub fn reader(&self, seed: u64) -> BoardReader {
-        BoardReader::new(self.words.clone(), self.layout, self.calls.clone(), seed)
+        BoardReader::new(self.words.clone(), self.layout, &self.calls, seed)
     }
 
     /// A pick whose call is never reported counts as in flight for this long, and for half as long again at most.

@@ -37,9 +37,11 @@ const MODULE_WORDS: usize = LINE_WORDS;
 const ROOM_WORDS: usize = 64 * LIST_WORDS_MAX;
 #[cfg(loom)]
 const ROOM_WORDS: usize = LINE_WORDS;
-/// Words at the start of each part that stay in small pages (2 MiB): a host of some thousand modules uses no more, and is to
-/// pay for no more.
-pub(crate) const SMALL_WORDS: usize = 1 << 18;
+/// Words of a huge page (2 MiB).
+pub(crate) const HUGE_WORDS: usize = 1 << 18;
+/// Words at the start of each part that stay in small pages: a host of some thousand modules uses no more, and is to pay
+/// for no more.
+pub(crate) const SMALL_WORDS: usize = HUGE_WORDS;
 /// Fewest buckets of an index, as a power of two: one page. A model checker's board is as small as it can be.
 pub(crate) const BUCKETS_LOG2_MIN: u32 = if cfg!(loom) { 1 } else { 8 };
 /// Words of a bucket: the key, then the head.
@@ -222,20 +224,6 @@ impl Layout {
     pub(crate) fn space(&self, shard: u16) -> Range<usize> {
         let start = self.part(usize::from(shard)) + 2 * self.half_words();
         start..start + self.space_words
-    }
-
-    /// What only many modules fill, from the start on: better kept in huge pages.
-    pub(crate) fn large_parts(&self) -> impl Iterator<Item = Range<usize>> {
-        let halves = |shard| (0..2).map(move |half| (shard, half));
-        let halves = (0..self.shards).flat_map(halves).map(|(shard, half)| {
-            let start = self.part(usize::from(shard)) + half * self.half_words();
-            start + SMALL_WORDS..start + self.half_words()
-        });
-        let spaces = (0..self.shards).map(|shard| {
-            let space = self.space(shard);
-            space.start + SMALL_WORDS..space.end
-        });
-        halves.chain(spaces)
     }
 
     /// Buckets, as a power of two, of an index for `modules`: filled to two thirds at most, within the board's bounds.

@@ -1,6 +1,7 @@
 //! Sealed, sparse files in memory and their mappings, our own and those that another process passes: here stands most
 //! of this crate's unsafe code. What cannot be resized can be read whatever its other owners do: no access ever faults.
 
+use crate::layout::HUGE_WORDS;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
@@ -17,7 +18,7 @@ const SIZE_SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
 const TMPFS_MAGIC: libc::__fsword_t = 0x0102_1994;
 
 /// Bytes of a huge page, and where one begins.
-const HUGE_BYTES: usize = 2 << 20;
+const HUGE_BYTES: usize = HUGE_WORDS * size_of::<AtomicU64>();
 /// Bytes of a page, at least.
 const PAGE_BYTES: usize = 4_096;
 
@@ -157,22 +158,35 @@ impl Memfd {
         done(result)
     }
 
-    /// These words, as far as they fill huge pages, are better kept in such, where the kernel has any for whoever asks. An
-    /// access then costs one miss instead of two or three.
+    /// These words, as far as they fill huge pages, are to be put into such when they are first touched, where the kernel has
+    /// any for whoever asks. An access then costs one miss instead of two or three. For memory without a file.
     pub(crate) fn prefer_huge(&self, words: Range<usize>) {
+        self.advise(words, libc::MADV_HUGEPAGE);
+    }
+
+    /// These words, which fill huge pages and were all touched, are copied into such now (Linux 6.1): files in memory get
+    /// none otherwise, unless the host's settings say so. Takes milliseconds for each, in which nobody reaches it. Whether it
+    /// was done.
+    pub(crate) fn make_huge(&self, words: Range<usize>) -> bool {
+        self.advise(words, libc::MADV_COLLAPSE)
+    }
+
+    fn advise(&self, words: Range<usize>, advice: libc::c_int) -> bool {
         let start = (words.start * size_of::<AtomicU64>()).next_multiple_of(HUGE_BYTES);
         let end = words.end.min(self.words) * size_of::<AtomicU64>() / HUGE_BYTES * HUGE_BYTES;
-        if start < end {
-            // SAFETY: advice about a part of a mapping that is ours; it changes nothing that anybody could see. A kernel that
-            // has no huge pages refuses it.
-            unsafe {
-                libc::madvise(
-                    self.base.as_ptr().wrapping_byte_add(start).cast(),
-                    end - start,
-                    libc::MADV_HUGEPAGE,
-                )
-            };
+        if start >= end {
+            return false;
         }
+        // SAFETY: advice about a part of a mapping that is ours; it changes nothing that anybody could see. A kernel that
+        // has no huge pages refuses it.
+        let result = unsafe {
+            libc::madvise(
+                self.base.as_ptr().wrapping_byte_add(start).cast(),
+                end - start,
+                advice,
+            )
+        };
+        result == 0
     }
 
     /// The memory.
@@ -334,7 +348,20 @@ mod tests {
             let memfd = Memfd::create(words, Purpose::Board).expect("a file in memory");
             let base = memfd.base.as_ptr().addr();
             assert!(base.is_multiple_of(HUGE_BYTES), "{base:#x}");
-            memfd.prefer_huge(1..usize::MAX / 16);
+            let made = memfd.make_huge(1..words);
+            let maps = std::fs::read_to_string("/proc/self/smaps").expect("our own");
+            let of_it = maps
+                .lines()
+                .skip_while(|line| !line.starts_with(&format!("{base:x}-")));
+            let huge = of_it
+                .take(30)
+                .find_map(|line| line.strip_prefix("ShmemPmdMapped:"));
+            // A kernel before 6.1 has none to give.
+            assert_eq!(
+                made,
+                huge.is_some_and(|kib| !kib.trim().starts_with('0')),
+                "{huge:?}"
+            );
             let last = memfd.words().last().expect("words");
             last.store(7, std::sync::atomic::Ordering::Relaxed);
             let is_mapped = || {

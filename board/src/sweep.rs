@@ -5,6 +5,7 @@ use crate::index::Table;
 use crate::layout::{BUCKET_WORDS, BUCKETS_LOG2_MIN, Head, Layout, Root};
 use crate::words::{Ordering, Words, fence};
 use lars_wire::ModuleId;
+use std::ops::Range;
 
 /// Buckets of the other half wiped in one step: 1 KiB of memory.
 const WIPED_A_STEP: usize = 64;
@@ -73,6 +74,17 @@ impl IndexWriter {
     /// How many modules are in it.
     pub(crate) fn live(&self) -> usize {
         self.live
+    }
+
+    /// Where the half in force stands; nowhere while a sweep is under way.
+    pub(crate) fn at_rest(&self) -> Range<usize> {
+        let start = self.table.bucket(0);
+        let words = if self.sweep.is_none() {
+            self.table.buckets() * BUCKET_WORDS
+        } else {
+            0
+        };
+        start..start + words
     }
 
     /// The module's head; gone or never where it has none. None where there is no room to put one.

@@ -75,15 +75,27 @@ impl Words {
         Self::zeroed(len)
     }
 
-    /// As [`Memfd::prefer_huge`].
+    /// As `Memfd::prefer_huge`.
     #[cfg(not(any(loom, miri)))]
     pub(crate) fn prefer_huge(&self, words: std::ops::Range<usize>) {
         self.body.prefer_huge(words);
     }
 
+    /// As `Memfd::make_huge`.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn make_huge(&self, words: std::ops::Range<usize>) -> bool {
+        self.body.make_huge(words)
+    }
+
     /// Plain memory has no pages.
     #[cfg(any(loom, miri))]
     pub(crate) fn prefer_huge(&self, _: std::ops::Range<usize>) {}
+
+    /// As above.
+    #[cfg(any(loom, miri))]
+    pub(crate) fn make_huge(&self, _: std::ops::Range<usize>) -> bool {
+        false
+    }
 
     /// The file behind the memory.
     #[cfg(not(any(loom, miri)))]

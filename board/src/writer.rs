@@ -4,6 +4,7 @@ use crate::board::BoardError;
 use crate::calls::Calls;
 use crate::clock::BeatClock;
 use crate::entry::{Entry, Hot, NodeSlot};
+use crate::huge::HugePages;
 use crate::layout::{GENERATION_MAX, Head, Layout};
 use crate::list::{self, Bookkeeping, List};
 use crate::space::{Block, Space};
@@ -25,6 +26,8 @@ pub struct BoardWriter {
     space: Space,
     slots: Slots,
     generation: u32,
+    /// What is next to be put into huge pages, of the lists and of the index.
+    huge: [HugePages; 2],
 }
 
 impl BoardWriter {
@@ -38,6 +41,7 @@ impl BoardWriter {
                 max: layout.shard_modules_max(),
             },
             generation: 0,
+            huge: [HugePages::of(layout.space(shard).start), HugePages::of(0)],
             words,
             layout,
             shard,
@@ -148,7 +152,8 @@ impl BoardWriter {
         self.space.retire(now, block);
     }
 
-    /// Tells readers that the owner lives, and does what is left over: frees rested memory, goes on with a sweep.
+    /// Tells readers that the owner lives, and does what is left over: frees rested memory, goes on with a sweep, puts two more
+    /// megabytes of a large board into a huge page (some milliseconds).
     pub fn beat(&mut self, now: Instant) {
         let now_ns = self.clock.monotonic_ns(now);
         self.words
@@ -156,6 +161,20 @@ impl BoardWriter {
         self.calls.advance(now_ns);
         self.space.reclaim(now);
         self.index.step();
+        let space = self.layout.space(self.shard);
+        let filled = [
+            space.start..space.end - self.space.fresh_words(),
+            self.index.at_rest(),
+        ];
+        let next = self
+            .huge
+            .iter_mut()
+            .zip(filled)
+            .find_map(|(huge, filled)| huge.next(filled));
+        if let Some(piece) = next {
+            // Where the kernel has none to give, all stays as it is.
+            self.words.make_huge(piece);
+        }
     }
 
     /// Modules of this shard on the board.

@@ -90,9 +90,17 @@ pub fn run(task: &BoardTask) -> Result<BoardTimes, BenchError> {
         random: 0x9e37_79b9_7f4a_7c15,
     };
     let time = Duration::from_secs_f64(task.seconds);
-    // The first round touches what is touched for the first time; the agent has nothing left of it to do.
+    // Each module once, so that no pick that is measured is its first; then a round of what will be measured. The agent has
+    // nothing left of it to do.
+    for module in (0..task.modules).map(snapshot::module) {
+        match task.doings {
+            Doings::Calls => caller.call_of(module)?,
+            _ => caller.pair_of(module)?,
+        }
+    }
     match task.doings {
         Doings::Paced(per_s) => caller.paced(per_s, time / 4)?,
+        Doings::Calls => caller.calls(time / 4)?,
         _ => caller.pairs(time / 4)?,
     };
     flush(&client)?;
@@ -148,8 +156,7 @@ impl Caller {
     }
 
     #[inline]
-    fn choose(&mut self) -> Result<Chosen, BenchError> {
-        let module = self.module();
+    fn choose(&mut self, module: ModuleId) -> Result<Chosen, BenchError> {
         let chosen = self.picker.choose(black_box(module));
         chosen.map_err(|error| BenchError::Answer(error.to_string()))
     }
@@ -162,8 +169,21 @@ impl Caller {
 
     #[inline]
     fn pair(&mut self) -> Result<(), BenchError> {
-        let chosen = self.choose()?;
+        let module = self.module();
+        self.pair_of(module)
+    }
+
+    #[inline]
+    fn pair_of(&mut self, module: ModuleId) -> Result<(), BenchError> {
+        let chosen = self.choose(module)?;
         self.report(&chosen)
+    }
+
+    #[inline]
+    fn call_of(&mut self, module: ModuleId) -> Result<(), BenchError> {
+        let call = self.picker.pick(black_box(module));
+        let call = call.map_err(|error| BenchError::Answer(error.to_string()))?;
+        call.ok().map_err(|error| BenchError::Answer(error.to_string()))
     }
 
     fn halves(&mut self, time: Duration) -> Result<BoardTimes, BenchError> {
@@ -173,7 +193,8 @@ impl Caller {
         while begun.elapsed() < time {
             let started = Instant::now();
             for _ in 0..BATCH {
-                chosen.push(self.choose()?);
+                let module = self.module();
+                chosen.push(self.choose(module)?);
             }
             let picked = Instant::now();
             for chosen in &chosen {
@@ -198,9 +219,7 @@ impl Caller {
     fn calls(&mut self, time: Duration) -> Result<BoardTimes, BenchError> {
         self.timed(time, |caller| {
             let module = caller.module();
-            let call = caller.picker.pick(black_box(module));
-            let call = call.map_err(|error| BenchError::Answer(error.to_string()))?;
-            call.ok().map_err(|error| BenchError::Answer(error.to_string()))
+            caller.call_of(module)
         })
     }
 

@@ -9,6 +9,7 @@ use crate::load::board::Doings;
 use crate::results::Unit;
 use crate::snapshot::Snapshot;
 use std::fs;
+use std::time::Duration;
 
 /// Many nodes.
 pub(super) const THOUSAND_NODES: Table = Table {
@@ -37,11 +38,14 @@ const MILLION_MODULES: u32 = 1_000_000;
 const NODES: u32 = 10;
 /// What must be known of a module: itself, its route's version, and each node's address, port, weight and cost.
 const BARE_BYTES: u32 = 8 + 8 + NODES * (4 + 2 + 2 + 4);
+/// How long after its start an agent has so large a board in huge pages, two megabytes with each beat.
+const SETTLED: Duration = Duration::from_secs(14);
 /// An agent that gives no counts to report while it is measured: what a flush costs is another measurement.
 const FLUSH_NEVER_MS: u32 = 60_000;
 
 fn measure_thousand_nodes(harness: &mut Harness) -> Result<(), BenchError> {
     let agent = Snapshot::of(1_000, 1_000).start(harness)?;
+    std::thread::sleep(SETTLED / 5);
     let doings = Doings::PairsBesideMemory(board_bytes(&agent)?);
     let (mut pairs, mut accesses) = (Vec::new(), Vec::new());
     for _ in 0..harness.rounds(3) {
@@ -60,10 +64,10 @@ fn measure_million(harness: &mut Harness) -> Result<(), BenchError> {
         ..Snapshot::of(MILLION_MODULES, NODES)
     };
     let agent = snapshot.start(harness)?;
+    std::thread::sleep(SETTLED);
     let bytes = board_bytes(&agent)?;
     let (mut pairs, mut accesses) = (Vec::new(), Vec::new());
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
-    // Every module was picked once or more when the time begins: what is measured is not its first pick.
     let seconds = harness.seconds() * 5.0;
     for _ in 0..harness.rounds(1) {
         let doings = Doings::PairsBesideMemory(bytes);
