@@ -241,6 +241,18 @@ impl<S: Home, T> Shared<S, T> {
         result
     }
 
+    /// As [`Self::with`], and one more handle for what comes of it.
+    #[inline]
+    pub fn clone_with<R>(&self, each: impl FnOnce(&S, &mut T) -> R) -> (Self, R) {
+        let Body { open, locked } = self.body();
+        let result = locked.with(|counted| {
+            // Counted first: a panic of `each` leaves one too many, which frees nothing too early.
+            counted.handles += 1;
+            each(open, &mut counted.value)
+        });
+        (Self { body: self.body }, result)
+    }
+
     /// How many there are.
     pub fn handles(&self) -> usize {
         self.body().locked.with(|counted| counted.handles)
@@ -256,8 +268,7 @@ impl<S: Home, T> Shared<S, T> {
 impl<S: Home, T> Clone for Shared<S, T> {
     #[inline]
     fn clone(&self) -> Self {
-        self.body().locked.with(|counted| counted.handles += 1);
-        Self { body: self.body }
+        self.clone_with(|_, _| ()).0
     }
 }
 

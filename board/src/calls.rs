@@ -2,31 +2,48 @@
 //! Private to the process and never taken from another one.
 //!
 //! ```text
-//! line 0         the period's number as nodes' words carry it (in the upper 16 bits); its length in nanoseconds
+//! line 0         the period: its number as nodes' words carry it (in the upper 16 bits), its lane's first bit; its length
+//!                in nanoseconds; the columns lent to readers, and those ever written, a bit each
 //! each shard     a word a module: the probe granted (node slot 24 bits, place plus one 16), 0 for none
-//!                a word a node: calls of the last three periods (3 x 16 bits, signed), the period's number (16)
+//! each column    each shard: a word a node: calls of the last three periods (3 x 16 bits), the period's number (16)
 //! ```
+//!
+//! What a node has in flight is the sum of its words in all columns. The first three readers have a column each, which they write
+//! without a locked instruction; all others, and whoever reports without a reader, share the one that is left. A call may
+//! begin in one column and end in another: counts go round, their sum does not.
 //!
 //! A call whose report never comes is forgotten with the period in which it began, so it counts for two to three
 //! periods and then no more; the owner forgives those that it knows to be lost before. A call that was forgiven and is
-//! reported all the same leaves a negative count, which makes up for it. Counts saturate at both ends: what a caller
-//! makes up bends them, and never wraps them.
+//! reported all the same leaves a negative count, which makes up for it. What a node has in flight is held between bounds: what
+//! a caller makes up bends it, and never turns its sign.
 
 use crate::board::BoardError;
 use crate::choice::Token;
 use crate::entry::NodeSlot;
 use crate::layout::{LINE_WORDS, Layout, SMALL_WORDS};
-use crate::words::{AtomicU64, Ordering, Words};
+use crate::words::{AtomicU64, Ordering, Words, prefetch};
 use std::time::Duration;
 
 const PERIOD: usize = 0;
 const PERIOD_NS: usize = 1;
+const LENT: usize = 2;
+const WRITTEN: usize = 3;
+/// The column that many write.
+const COMMON: usize = 0;
+/// All columns: each costs every pick of every reader two more words to look at.
+const COLUMNS: usize = if cfg!(loom) { 2 } else { 4 };
 /// Periods in which a call counts.
 const LANES: u64 = 3;
 const LANE_BITS: u64 = 16;
 const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
-/// No report takes a lane further down: what is made up lends a node so many calls less at most.
-const LENT_MAX: i16 = 256;
+/// The sign of each lane.
+const SIGNS: u64 = 0x8000_8000_8000;
+/// Calls that a node can have in flight: half of what a lane holds, the other half being for what was forgiven in another lane.
+const IN_FLIGHT_MAX: i32 = i16::MAX as i32 / 2;
+/// No report takes a node further down: what is made up lends it so many calls less at most.
+const LENT_MAX: i32 = 256;
+/// Nor do calls known to be lost take it further down than this.
+const FORGIVEN_MAX: i32 = IN_FLIGHT_MAX;
 /// Periods are told apart modulo this: the largest multiple of the lanes that 16 bits hold.
 const CYCLE: u64 = (1 << 16) - 1;
 /// How long a call counts at least, unless [`crate::Board::bound_calls`] says otherwise.
@@ -34,35 +51,68 @@ const BOUND_DEFAULT: Duration = Duration::from_secs(10);
 
 const _: () = assert!(CYCLE.is_multiple_of(LANES));
 
-/// The shared counts. Clones share them.
+/// The shared counts, as those see them who write the common column. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Calls {
     words: Words,
+    shards: usize,
     shard_modules: usize,
     shard_nodes: usize,
+}
+
+/// The same as one reader sees them: with a column of its own, where one was left.
+pub(crate) struct OwnCalls {
+    calls: Calls,
+    column: usize,
 }
 
 /// The counts of one shard's modules and nodes.
 #[derive(Clone, Copy)]
 pub(crate) struct ShardCalls<'a> {
-    period: &'a AtomicU64,
+    all: &'a Calls,
+    shard: usize,
     modules: &'a [AtomicU64],
-    nodes: &'a [AtomicU64],
+    /// The shard's part of the column that is written here, and whether that is the common one.
+    own: &'a [AtomicU64],
+    is_common: bool,
+    /// Its part of the other column that was ever written, empty where there is none.
+    other: &'a [AtomicU64],
+    /// Whether there are more than that: not where one thread picks, as in most programs.
+    is_crowded: bool,
+    period: Period,
 }
 
-/// A period's number, modulo [`CYCLE`], in the bits in which nodes' words carry it.
+/// A period: its number, modulo [`CYCLE`], in the bits in which nodes' words carry it, and in the lowest where its lane begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period(u64);
 
 impl Period {
     fn of(number: u64) -> Self {
-        Self((number % CYCLE) << (LANES * LANE_BITS))
+        let tag = number % CYCLE;
+        Self(tag << (LANES * LANE_BITS) | lane_of(tag))
     }
 
     /// Its number.
     #[inline]
     pub(crate) fn tag(self) -> u64 {
         self.0 >> (LANES * LANE_BITS)
+    }
+
+    /// Where the lane begins of calls that began in it.
+    #[inline(always)]
+    fn lane(self) -> u64 {
+        self.0 & (u64::BITS as u64 - 1)
+    }
+
+    /// The lane of calls that began then; none where they are forgotten, or that can be no period.
+    #[inline(always)]
+    fn lane_since(self, begun: Begun) -> Option<u64> {
+        if u64::from(begun.0) == self.tag() {
+            return Some(self.lane());
+        }
+        let (tag, begun) = (self.tag(), u64::from(begun.0));
+        let ahead = if tag < begun { CYCLE } else { 0 };
+        (begun < CYCLE && ahead + tag - begun < LANES).then(|| lane_of(begun))
     }
 
     /// A node's counts as they stand now: those of older calls are forgotten. Nearly all words are of this period.
@@ -82,18 +132,19 @@ pub(crate) struct Begun(pub(crate) u16);
 
 impl Calls {
     pub(crate) fn new(layout: &Layout) -> Result<Self, BoardError> {
-        let shard_modules = (layout.shard_modules_max() as usize).next_multiple_of(LINE_WORDS);
-        let shard_nodes = layout.shard_nodes_max();
         let shards = usize::from(layout.shards());
-        let words = Words::private(LINE_WORDS + shards * (shard_modules + shard_nodes))?;
-        for shard in 0..shards {
-            let start = LINE_WORDS + shard * (shard_modules + shard_nodes);
-            let nodes = start + shard_modules;
-            words.prefer_huge(start + SMALL_WORDS..nodes);
-            words.prefer_huge(nodes + SMALL_WORDS..nodes + shard_nodes);
+        let shard_modules = (layout.shard_modules_max() as usize).next_multiple_of(LINE_WORDS);
+        let shard_nodes = layout.shard_nodes_max().next_multiple_of(LINE_WORDS);
+        let nodes = LINE_WORDS + shards * shard_modules;
+        let words = Words::private(nodes + COLUMNS * shards * shard_nodes)?;
+        let modules = (0..shards).map(|shard| (LINE_WORDS + shard * shard_modules, shard_modules));
+        let counts = (0..COLUMNS * shards).map(|part| (nodes + part * shard_nodes, shard_nodes));
+        for (start, len) in modules.chain(counts) {
+            words.prefer_huge(start + SMALL_WORDS..start + len);
         }
         let calls = Self {
             words,
+            shards,
             shard_modules,
             shard_nodes,
         };
@@ -121,40 +172,126 @@ impl Calls {
         Period(self.words.load(PERIOD, Ordering::Relaxed).unwrap_or(0))
     }
 
+    /// Lends a column to one more reader, where one is left.
+    pub(crate) fn lend(&self) -> OwnCalls {
+        let words = self.words.all();
+        let (lent, written) = (&words[LENT], &words[WRITTEN]);
+        let mut column = COMMON;
+        // Acquire: what the reader before has left in the column is there.
+        update(lent, Ordering::Acquire, |lent| {
+            column = (1..COLUMNS)
+                .find(|column| lent >> column & 1 == 0)
+                .unwrap_or(COMMON);
+            (column != COMMON).then_some(lent | 1 << column)
+        });
+        if column != COMMON {
+            written.fetch_or(1 << column, Ordering::Relaxed);
+        }
+        OwnCalls {
+            calls: self.clone(),
+            column,
+        }
+    }
+
     /// Those of one shard, which must exist.
     #[inline(always)]
     pub(crate) fn of(&self, shard: u16) -> ShardCalls<'_> {
-        self.get(shard).expect("a shard of the board")
+        self.get(shard, COMMON).expect("a shard of the board")
     }
 
     /// A call ended whose pick gave this token. What is said may be made up.
     #[inline]
     pub(crate) fn finish(&self, token: Token) {
+        self.finish_in(token, COMMON);
+    }
+
+    #[inline(always)]
+    fn finish_in(&self, token: Token, column: usize) {
         if let Some(begun) = token.begun()
-            && let Some(calls) = self.get(token.shard())
+            && let Some(calls) = self.get(token.shard(), column)
         {
             calls.finish(token.slot(), begun);
         }
     }
 
     #[inline(always)]
-    fn get(&self, shard: u16) -> Option<ShardCalls<'_>> {
-        let words = self.words.all();
-        let nodes =
-            LINE_WORDS + usize::from(shard) * (self.shard_modules + self.shard_nodes) + self.shard_modules;
+    fn get(&self, shard: u16, column: usize) -> Option<ShardCalls<'_>> {
+        let (words, shard) = (self.words.all(), usize::from(shard));
+        if shard >= self.shards {
+            return None;
+        }
+        let [period, _, _, written, ..] = words else {
+            return None;
+        };
+        let modules = LINE_WORDS + shard * self.shard_modules;
+        let others = written.load(Ordering::Relaxed) & !(1 << column);
+        let other = if others.is_power_of_two() {
+            self.part(shard, others.trailing_zeros() as usize)?
+        } else {
+            &[]
+        };
         Some(ShardCalls {
-            period: words.get(PERIOD)?,
-            modules: words.get(nodes - self.shard_modules..nodes)?,
-            nodes: words.get(nodes..nodes + self.shard_nodes)?,
+            all: self,
+            shard,
+            modules: words.get(modules..modules + self.shard_modules)?,
+            own: self.part(shard, column)?,
+            is_common: column == COMMON,
+            other,
+            is_crowded: other.is_empty() && others != 0,
+            period: Period(period.load(Ordering::Relaxed)),
         })
+    }
+
+    /// A shard's part of a column.
+    #[inline(always)]
+    fn part(&self, shard: usize, column: usize) -> Option<&[AtomicU64]> {
+        let start =
+            LINE_WORDS + self.shards * self.shard_modules + (column * self.shards + shard) * self.shard_nodes;
+        self.words.all().get(start..start + self.shard_nodes)
+    }
+
+    /// What a node has in flight by all columns that were ever written.
+    #[inline(never)]
+    fn in_flight_of_all(&self, shard: usize, slot: NodeSlot, period: Period) -> i32 {
+        let written = self.words.load(WRITTEN, Ordering::Relaxed).unwrap_or(0);
+        let columns = (0..COLUMNS).filter(|column| written >> column & 1 == 1);
+        let words = columns.filter_map(|column| {
+            let cell = self.part(shard, column)?.get(slot.to_bits() as usize)?;
+            Some(period.current(cell.load(Ordering::Relaxed)))
+        });
+        sum_of(words.fold(0, add_lanes))
+    }
+}
+
+impl OwnCalls {
+    /// As [`Calls::of`].
+    #[inline(always)]
+    pub(crate) fn of(&self, shard: u16) -> ShardCalls<'_> {
+        self.calls.get(shard, self.column).expect("a shard of the board")
+    }
+
+    /// As [`Calls::finish`]. The column has one writer, hence the `&mut`.
+    #[inline]
+    pub(crate) fn finish(&mut self, token: Token) {
+        self.calls.finish_in(token, self.column);
+    }
+}
+
+impl Drop for OwnCalls {
+    fn drop(&mut self) {
+        if self.column != COMMON {
+            // Release: the next one finds what is left in the column, which ends with its periods.
+            let lent = &self.calls.words.all()[LENT];
+            lent.fetch_and(!(1 << self.column), Ordering::Release);
+        }
     }
 }
 
 impl ShardCalls<'_> {
     /// The period that it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn period(&self) -> Period {
-        Period(self.period.load(Ordering::Relaxed))
+        self.period
     }
 
     /// Calls to the node that are in flight, begun by readers of this process.
@@ -166,59 +303,74 @@ impl ShardCalls<'_> {
     /// The same, negative where more calls were forgiven than were lost.
     #[inline(always)]
     pub(crate) fn balance(&self, slot: NodeSlot) -> i32 {
-        let word = self
-            .nodes
-            .get(slot.to_bits() as usize)
-            .map_or(0, |word| word.load(Ordering::Relaxed));
-        let word = self.period().current(word);
-        (0..LANES).map(|lane| i32::from(lane_of(word, lane))).sum()
+        if self.is_crowded {
+            return self.all.in_flight_of_all(self.shard, slot, self.period);
+        }
+        let own = self.word(self.own, slot);
+        if self.other.is_empty() {
+            return sum_of(own);
+        }
+        sum_of(add_lanes(own, self.word(self.other, slot)))
+    }
+
+    /// The node's word in a column, as it stands in this period.
+    #[inline(always)]
+    fn word(&self, column: &[AtomicU64], slot: NodeSlot) -> u64 {
+        let cell = column.get(slot.to_bits() as usize);
+        self.period
+            .current(cell.map_or(0, |cell| cell.load(Ordering::Relaxed)))
+    }
+
+    /// The node of this slot may be asked about soon.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: usize) {
+        prefetch(self.own, slot);
+    }
+
+    /// Adds calls, or takes some off, in the column that is written here; whether the node has a word.
+    #[inline(always)]
+    fn add(&self, slot: NodeSlot, lane: u64, calls: i16) -> bool {
+        let Some(cell) = self.own.get(slot.to_bits() as usize) else {
+            return false;
+        };
+        if self.is_common {
+            add_in_common(self.all, cell, self.period, lane, calls);
+        } else {
+            // Nobody else writes it.
+            let word = self.period.current(cell.load(Ordering::Relaxed));
+            cell.store(add_calls(word, lane, calls), Ordering::Relaxed);
+        }
+        true
     }
 
     /// A call to the node begins. None where it is not counted: the node has no slot, or too many calls.
     #[inline(always)]
     pub(crate) fn begin(&self, slot: NodeSlot) -> Option<Begun> {
-        let word = self.nodes.get(slot.to_bits() as usize)?;
-        let period = self.period();
-        let lane = period.tag() % LANES;
-        update(word, |word| {
-            let word = period.current(word);
-            let calls = lane_of(word, lane).checked_add(1)?;
-            Some(with_lane(word, lane, calls))
-        })
-        .then_some(Begun(period.tag() as u16))
+        let counts = self.balance(slot) < IN_FLIGHT_MAX && self.add(slot, self.period.lane(), 1);
+        if counts {
+            Some(Begun(self.period.tag() as u16))
+        } else {
+            None
+        }
     }
 
     /// A call to the node ended that began then. What is said may be made up.
-    #[inline]
+    #[inline(always)]
     fn finish(&self, slot: NodeSlot, begun: Begun) {
-        let Some(word) = self.nodes.get(slot.to_bits() as usize) else {
-            return;
-        };
-        let (period, begun) = (self.period(), u64::from(begun.0));
-        let ahead = if period.tag() < begun { CYCLE } else { 0 };
-        if begun >= CYCLE || ahead + period.tag() - begun >= LANES {
-            return;
+        if let Some(lane) = self.period.lane_since(begun)
+            && self.balance(slot) > -LENT_MAX
+        {
+            self.add(slot, lane, -1);
         }
-        let lane = begun % LANES;
-        update(word, |word| {
-            let word = period.current(word);
-            let calls = lane_of(word, lane);
-            (calls > -LENT_MAX).then(|| with_lane(word, lane, calls - 1))
-        });
     }
 
     /// So many of the node's calls are known to be lost: they are in flight no more.
     pub(crate) fn forgive(&self, slot: NodeSlot, lost: u32) {
-        let Some(word) = self.nodes.get(slot.to_bits() as usize) else {
-            return;
-        };
-        let period = self.period();
-        let lane = period.tag() % LANES;
-        let lost = i16::try_from(lost).unwrap_or(i16::MAX);
-        update(word, |word| {
-            let word = period.current(word);
-            Some(with_lane(word, lane, lane_of(word, lane).saturating_sub(lost)))
-        });
+        let before = self.balance(slot);
+        let most = (before + FORGIVEN_MAX).max(0);
+        let lost = i32::try_from(lost).unwrap_or(i32::MAX).min(most);
+        // Both bounds are those of a lane.
+        self.add(slot, self.period.lane(), (-lost) as i16);
     }
 
     /// One reader may send one call to the node, which stands at `place` of the module's list.
@@ -234,7 +386,7 @@ impl ShardCalls<'_> {
         let Some(word) = self.modules.get(module_slot as usize) else {
             return;
         };
-        update(word, |word| {
+        update(word, Ordering::Relaxed, |word| {
             let (slot, _) = grant_of(word)?;
             Some(grant_word(moved(slot).map(|place| (slot, place))))
         });
@@ -249,17 +401,32 @@ impl ShardCalls<'_> {
     /// Takes the grant; whether no other reader was faster.
     pub(crate) fn claim(&self, module_slot: u32, grant: (NodeSlot, u16)) -> bool {
         let word = self.modules.get(module_slot as usize);
-        word.is_some_and(|word| update(word, |word| (word == grant_word(Some(grant))).then_some(0)))
+        word.is_some_and(|word| {
+            update(word, Ordering::Relaxed, |word| {
+                (word == grant_word(Some(grant))).then_some(0)
+            })
+        })
     }
 }
 
+#[inline(never)]
+fn add_in_common(all: &Calls, cell: &AtomicU64, period: Period, lane: u64, calls: i16) {
+    let written = &all.words.all()[WRITTEN];
+    if written.load(Ordering::Relaxed) & 1 << COMMON == 0 {
+        written.fetch_or(1 << COMMON, Ordering::Relaxed);
+    }
+    update(cell, Ordering::Relaxed, |word| {
+        Some(add_calls(period.current(word), lane, calls))
+    });
+}
+
 /// Replaces a word that many threads write by what `change` makes of it, as if in one step, unless that is none. Returns
-/// whether it did. Nothing else is ordered by it.
+/// whether it did.
 #[inline(always)]
-fn update(word: &AtomicU64, change: impl Fn(u64) -> Option<u64>) -> bool {
+fn update(word: &AtomicU64, found: Ordering, mut change: impl FnMut(u64) -> Option<u64>) -> bool {
     let mut before = word.load(Ordering::Relaxed);
     while let Some(after) = change(before) {
-        match word.compare_exchange_weak(before, after, Ordering::Relaxed, Ordering::Relaxed) {
+        match word.compare_exchange_weak(before, after, found, Ordering::Relaxed) {
             Ok(_) => return true,
             Err(other) => before = other,
         }
@@ -267,14 +434,33 @@ fn update(word: &AtomicU64, change: impl Fn(u64) -> Option<u64>) -> bool {
     false
 }
 
+/// The first bit of the lane of a period.
 #[inline]
-fn lane_of(word: u64, lane: u64) -> i16 {
-    (word >> (lane * LANE_BITS)) as u16 as i16
+fn lane_of(tag: u64) -> u64 {
+    tag % LANES * LANE_BITS
 }
 
-#[inline]
-fn with_lane(word: u64, lane: u64, calls: i16) -> u64 {
-    word & !(LANE_MASK << (lane * LANE_BITS)) | u64::from(calls as u16) << (lane * LANE_BITS)
+/// The sum of a word's lanes.
+#[inline(always)]
+fn sum_of(word: u64) -> i32 {
+    let lane = |first: u64| i32::from((word >> first) as i16);
+    lane(0) + lane(LANE_BITS) + lane(2 * LANE_BITS)
+}
+
+/// A lane goes round and spills into no other.
+#[inline(always)]
+fn add_calls(word: u64, lane: u64, calls: i16) -> u64 {
+    let before = (word >> lane) as u16;
+    let after = before.wrapping_add(calls as u16);
+    word ^ u64::from(before ^ after) << lane
+}
+
+/// The lanes of both, each added by itself; no period's number.
+#[inline(always)]
+fn add_lanes(one: u64, other: u64) -> u64 {
+    let lanes = (1 << (LANES * LANE_BITS)) - 1;
+    let (one, other) = (one & lanes, other & lanes);
+    ((one & !SIGNS) + (other & !SIGNS)) ^ ((one ^ other) & SIGNS)
 }
 
 /// A node's counts as they stand in another period than that of their last change.
@@ -287,7 +473,7 @@ fn rolled(word: u64, tag: u64) -> u64 {
     }
     let mut kept = word & ((1 << (LANES * LANE_BITS)) - 1);
     for back in 0..age.min(LANES) {
-        kept &= !(LANE_MASK << ((tag + CYCLE - back) % LANES * LANE_BITS));
+        kept &= !(LANE_MASK << lane_of(tag + CYCLE - back));
     }
     kept | tag << (LANES * LANE_BITS)
 }
@@ -362,20 +548,83 @@ mod tests {
         for _ in 0..70_000 {
             calls.of(0).finish(SLOT, Begun(0));
         }
-        assert_eq!(calls.of(0).balance(SLOT), -2 - i32::from(LENT_MAX));
+        assert_eq!(calls.of(0).balance(SLOT), -LENT_MAX);
         for _ in 0..70_000 {
             calls.of(0).begin(SLOT);
         }
-        assert_eq!(calls.of(0).in_flight(SLOT), 32_765);
+        assert_eq!(calls.of(0).balance(SLOT), IN_FLIGHT_MAX);
         assert_eq!(calls.of(0).begin(SLOT), None);
         assert_eq!(calls.of(0).begin(NodeSlot::NONE), None);
         calls.of(0).forgive(SLOT, u32::MAX);
         calls.of(0).forgive(SLOT, u32::MAX);
+        assert_eq!(calls.of(0).balance(SLOT), -FORGIVEN_MAX);
+        for begun in 0..=u16::MAX {
+            calls.of(0).finish(SLOT, Begun(begun));
+        }
         assert_eq!(
             calls.of(0).balance(SLOT),
-            -i32::from(i16::MAX) - 2,
-            "and no other lane"
+            -FORGIVEN_MAX,
+            "no report takes it further"
         );
+    }
+
+    /// Of readers with columns of their own, of those without and of whoever has no reader: whoever begins and whoever ends.
+    #[test]
+    fn call_may_begin_in_one_column_and_end_in_another() {
+        let calls = calls();
+        let mut readers: Vec<OwnCalls> = (0..=COLUMNS).map(|_| calls.lend()).collect();
+        let columns: Vec<usize> = readers.iter().map(|reader| reader.column).collect();
+        assert_eq!(columns, [1, 2, 3, COMMON, COMMON]);
+        let token = |begun| Token::new(1, SLOT, Some(begun), false);
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut open = Vec::new();
+        for step in 0..400_000 {
+            // First one that only begins and one that only ends, further than a lane counts; then any.
+            let (from, to) = if step < 200_000 {
+                (0, 1)
+            } else {
+                (rng.usize(0..readers.len()), rng.usize(0..=readers.len()))
+            };
+            open.extend(readers[from].of(1).begin(SLOT));
+            if open.len() > 20 {
+                let ended = token(open.swap_remove(rng.usize(0..open.len())));
+                match readers.get_mut(to) {
+                    Some(reader) => reader.finish(ended),
+                    None => calls.finish(ended),
+                }
+            }
+            assert_eq!(calls.of(1).balance(SLOT), open.len() as i32, "after {step}");
+            assert_eq!(readers[from].of(1).balance(SLOT), open.len() as i32);
+        }
+        calls.of(1).forgive(SLOT, 5);
+        assert_eq!(calls.of(1).balance(SLOT), 15);
+        assert_eq!(calls.of(0).balance(SLOT), 0, "another shard's");
+        readers.remove(1);
+        assert_eq!(calls.lend().column, 2, "a column that was given back");
+        assert_eq!(calls.of(1).balance(SLOT), 15, "what it left behind counts on");
+        calls.advance(3 * BOUND_DEFAULT.as_nanos() as u64 / 2);
+        assert_eq!(calls.of(1).balance(SLOT), 0);
+    }
+
+    #[test]
+    fn lanes_are_added_each_by_itself() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..10_000 {
+            let (one, other) = (rng.u64(..), rng.u64(..));
+            let sum = add_lanes(one, other);
+            let lanes = |word: u64| [0, 16, 32].map(|lane| (word >> lane) as u16);
+            let (ones, others, sums) = (lanes(one), lanes(other), lanes(sum));
+            assert_eq!(
+                sums,
+                std::array::from_fn(|lane| ones[lane].wrapping_add(others[lane]))
+            );
+            let all: i32 = ones.iter().map(|&lane| i32::from(lane as i16)).sum();
+            assert_eq!(sum_of(one), all);
+            let calls = rng.i16(..);
+            let expected = [ones[0], ones[1].wrapping_add(calls as u16), ones[2]];
+            let added = add_calls(one, lane_of(4), calls);
+            assert_eq!((lanes(added), added >> 48), (expected, one >> 48));
+        }
     }
 
     #[test]

@@ -3,15 +3,15 @@
 //! A reader believes nothing that it reads: offsets, counts and sizes are checked against the memory, loops are
 //! bounded by the layout, and what makes no sense is a module that is not there.
 
-use crate::calls::Calls;
+use crate::calls::{Calls, OwnCalls};
 use crate::choice::{Choice, Pick, Picked, Plain, Token, choose, choose_plainly};
 use crate::entry::EntryNode;
 use crate::index::Sight;
-use crate::layout::Layout;
+use crate::layout::{LINE_WORDS, Layout};
 use crate::list::{List, narrow_addr};
 use crate::ring::Grant;
 use crate::turns::Turns;
-use crate::words::{AtomicU64, Ordering, Words};
+use crate::words::{AtomicU64, Ordering, Words, prefetch};
 use lars_wire::{ModuleId, NodeAddr};
 
 /// How often a read is begun again because a writer came between. A writer would have to replace the same module that
@@ -22,7 +22,7 @@ const TRIES_MAX: u32 = if cfg!(loom) { 3 } else { 64 };
 pub struct BoardReader {
     words: Words,
     layout: Layout,
-    calls: Calls,
+    calls: OwnCalls,
     turns: Turns,
     gave_up: u64,
     /// Version of the route that was picked from last, and the node where its address takes more than one word.
@@ -53,12 +53,12 @@ impl Answer {
 }
 
 impl BoardReader {
-    pub(crate) fn new(words: Words, layout: Layout, calls: Calls, seed: u64) -> Self {
+    pub(crate) fn new(words: Words, layout: Layout, calls: &Calls, seed: u64) -> Self {
         let turns = Turns::new(layout.shards(), seed);
         Self {
             words,
             layout,
-            calls,
+            calls: calls.lend(),
             turns,
             gave_up: 0,
             version: 0,
@@ -116,7 +116,8 @@ impl BoardReader {
             return None;
         }
         self.version = list.version;
-        let begun = counts.then(|| calls.begin(slot)).flatten();
+        // No closure: what it would borrow would lie in memory, written in pieces and read as a whole.
+        let begun = if counts { calls.begin(slot) } else { None };
         let token = Token::new(shard, slot, begun, false).0;
         Some(Answer { node, token })
     }
@@ -191,7 +192,7 @@ impl BoardReader {
     /// A call ended whose pick gave this token, by whichever reader of this process: it is in flight no more. To be
     /// called once for each report, as soon as it arrives; a token that is made up does no harm.
     #[inline]
-    pub fn finish(&self, token: u64) {
+    pub fn finish(&mut self, token: u64) {
         self.calls.finish(Token(token));
     }
 
@@ -260,7 +261,12 @@ fn look_up<'a>(
     module: ModuleId,
 ) -> Option<(Sight<'a>, Option<List<'a>>)> {
     let sight = Sight::of(board, layout, shard, module)?;
-    let list = sight.head.offset().and_then(|offset| List::at(board, offset));
+    let list = sight.head.offset().and_then(|offset| {
+        // The lists of most modules have three lines.
+        prefetch(board, offset + LINE_WORDS);
+        prefetch(board, offset + 2 * LINE_WORDS);
+        List::at(board, offset)
+    });
     Some((sight, list))
 }
 
@@ -337,7 +343,7 @@ mod tests {
         let words = Words::zeroed(layout.words()).expect("memory");
         let calls = Calls::new(&layout).expect("memory");
         let mut writer = BoardWriter::new(words.clone(), layout, 0, BeatClock::start(), calls.clone());
-        let mut reader = BoardReader::new(words.clone(), layout, calls, seed);
+        let mut reader = BoardReader::new(words.clone(), layout, &calls, seed);
         let node = EntryNode::new(NodeAddr::from_ipv4_number(1, 1), 1, NodeView::Idle);
         let retries = Retries {
             percent: 100,

@@ -140,3 +140,17 @@ impl Words {
         return &self.body;
     }
 }
+
+/// Asks for the line of a word that may be read soon; nothing happens where there is no such word.
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri))))]
+#[inline(always)]
+pub(crate) fn prefetch(words: &[AtomicU64], at: usize) {
+    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a hint; it reads nothing that the program sees and never faults, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(words.as_ptr().wrapping_add(at).cast()) };
+}
+
+/// Other processors find out by themselves.
+#[cfg(not(all(target_arch = "x86_64", not(any(loom, miri)))))]
+#[inline(always)]
+pub(crate) fn prefetch(_: &[AtomicU64], _: usize) {}

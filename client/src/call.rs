@@ -87,8 +87,8 @@ impl Call {
     }
 
     #[inline]
-    pub(crate) fn by_ring(outlet: &Outlet, chosen: Chosen) -> Self {
-        let (outlet, picked_at) = (outlet.clone(), outlet.now());
+    pub(crate) fn by_ring(outlet: Outlet, chosen: Chosen) -> Self {
+        let picked_at = outlet.now();
         Self {
             chosen,
             way: Way::Ring { outlet, picked_at },

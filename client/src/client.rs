@@ -154,7 +154,11 @@ impl Client {
         let Some(side) = &self.shared.board else {
             return Ok(None);
         };
+        let is_plain = options.key.is_none() && options.avoid.is_empty();
         let seen = side.places.with(|seat| {
+            if is_plain && let Some(made) = seat.glance_call(module) {
+                return Ok(Some(made));
+            }
             let seen = seat.pick(module, options.key, options.avoid)?;
             Ok(self.made(seat, seen))
         });
@@ -166,7 +170,7 @@ impl Client {
         let Seen::Picked(picked) = seen else { return None };
         Some(picked.map(|chosen| {
             if seat.outlet().is_usable() {
-                Call::by_ring(seat.outlet(), chosen)
+                Call::by_ring(seat.outlet().clone(), chosen)
             } else {
                 Call::by_socket(self.clone(), chosen)
             }

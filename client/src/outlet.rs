@@ -1,17 +1,19 @@
-//! Where one picker's calls report to: its ring, which any thread may write that ends one of its calls.
+//! Where one picker's calls report to: a ring, which any thread may write that ends one of its calls; and for calls that
+//! measure themselves the reader by which they are picked, so that whoever ends one counts with the same.
 
 use crate::call::Chosen;
 use crate::error::ClientError;
 use crate::link::Link;
-use lars_board::{Board, CallRecord, Home, Moment, Reported, RingWriter, Shared, Token};
+use lars_board::{Board, BoardReader, CallRecord, Home, Moment, Picked, Reported, RingWriter, Shared, Token};
+use lars_wire::ModuleId;
 use lars_wire::caller::Outcome;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A ring, and the board whose picks it reports. Clones lead to the same; the thread that picks and reports most makes,
-/// uses and drops them without a locked instruction.
+/// A reader and a ring. Clones lead to the same; the thread that picks and reports most makes, uses and drops them without a
+/// locked instruction.
 #[derive(Clone)]
 pub(crate) struct Outlet {
     shared: Shared<Open, Inside>,
@@ -51,8 +53,10 @@ impl Open {
 
 struct Inside {
     ring: RingWriter,
-    /// Knows which calls are in flight; none before the first board.
+    /// The board in force; none before the first.
     board: Option<Board>,
+    /// Its reader; none before the first call.
+    reader: Option<BoardReader>,
 }
 
 impl Inside {
@@ -66,12 +70,26 @@ impl Inside {
         }
     }
 
+    #[inline(always)]
+    fn pick(&mut self, module: ModuleId) -> Picked {
+        match &mut self.reader {
+            Some(reader) => reader.pick(module, &[]),
+            None => self.pick_first(module),
+        }
+    }
+
+    #[cold]
+    fn pick_first(&mut self, module: ModuleId) -> Picked {
+        let Some(board) = &self.board else {
+            return Picked::Absent;
+        };
+        let reader = self.reader.insert(board.reader(fastrand::u64(..)));
+        reader.pick(module, &[])
+    }
+
     /// Inlined: what was chosen is not copied, but read where it lies.
     #[inline(always)]
     fn report(&mut self, open: &Open, chosen: &Chosen, outcome: Outcome, latency_us: u32) -> Reported {
-        if let Some(board) = &self.board {
-            board.finish(chosen.token);
-        }
         let reported = self.ring.report(&CallRecord {
             module: chosen.module,
             node: chosen.node,
@@ -98,7 +116,14 @@ impl Outlet {
             holds: AtomicBool::new(false),
         };
         Self {
-            shared: Shared::new(open, Inside { ring, board: None }),
+            shared: Shared::new(
+                open,
+                Inside {
+                    ring,
+                    board: None,
+                    reader: None,
+                },
+            ),
         }
     }
 
@@ -118,7 +143,14 @@ impl Outlet {
         self.shared.open().link.stopwatch.since(moment)
     }
 
-    /// Tells how a call ended. Never waits for the agent.
+    /// Picks for a call that will be ended here, with a handle for it.
+    #[inline]
+    pub(crate) fn pick_call(&self, module: ModuleId) -> (Self, Picked) {
+        let (shared, picked) = self.shared.clone_with(|_, inside| inside.pick(module));
+        (Self { shared }, picked)
+    }
+
+    /// Tells how a call ended, which its picker counts as in flight no more. Never waits for the agent.
     #[inline]
     pub(crate) fn report(
         &self,
@@ -136,13 +168,18 @@ impl Outlet {
         Ok(())
     }
 
-    /// The same for a call that began then, as the last thing that is done with this handle.
+    /// Tells how a call ended that began then, counts it as in flight no more, as the last thing that is done with this handle.
     #[inline]
     pub(crate) fn end(self, chosen: &Chosen, outcome: Outcome, began: Moment) -> Result<(), ClientError> {
         let open = self.shared.open();
         let latency_us = open.link.stopwatch.micros_since(began);
         open.take(chosen, outcome)?;
         let half_full = self.shared.end_with(|open, inside| {
+            match (&mut inside.reader, &inside.board) {
+                (Some(reader), _) => reader.finish(chosen.token),
+                (None, Some(board)) => board.finish(chosen.token),
+                (None, None) => {}
+            }
             let reported = inside.report(open, chosen, outcome, latency_us);
             // Told outside: who holds the link's lock may wait for this one.
             (reported == Reported::HalfFull).then(|| (Arc::clone(&open.link), open.number))
@@ -153,9 +190,12 @@ impl Outlet {
         Ok(())
     }
 
-    /// The board whose picks are reported from here on.
+    /// The board that is in force from here on.
     pub(crate) fn follow(&self, board: Board) {
-        self.shared.with(|_, inside| inside.board = Some(board));
+        self.shared.with(|_, inside| {
+            inside.board = Some(board);
+            inside.reader = None;
+        });
     }
 
     /// Brings what was summed up into the ring; whether the agent has drained all of it.

@@ -30,6 +30,11 @@ impl Picker {
     /// As [`Client::pick`].
     #[inline]
     pub fn pick(&mut self, module: ModuleId) -> Result<Call, PickError> {
+        if let Some(seat) = &self.seat
+            && let Some(made) = seat.glance_call(module)
+        {
+            return made;
+        }
         let chosen = self.choose(module)?;
         Ok(self.call(chosen))
     }
@@ -43,7 +48,7 @@ impl Picker {
     #[inline]
     fn call(&self, chosen: Chosen) -> Call {
         match &self.seat {
-            Some(seat) if chosen.by_board => Call::by_ring(seat.outlet(), chosen),
+            Some(seat) if chosen.by_board => Call::by_ring(seat.outlet().clone(), chosen),
             _ => Call::by_socket(self.client.clone(), chosen),
         }
     }
@@ -86,8 +91,8 @@ impl Picker {
         outcome: Outcome,
         latency: Duration,
     ) -> Result<(), ClientError> {
-        match &self.seat {
-            Some(seat) if chosen.by_board => seat.outlet().report(chosen, outcome, micros(latency)),
+        match &mut self.seat {
+            Some(seat) if chosen.by_board => seat.report(chosen, outcome, micros(latency)),
             _ => self.client.send_report(&chosen.report(outcome, 0, latency)),
         }
     }

@@ -1,11 +1,12 @@
-//! One place to pick from the board at: a reader, and the ring that its calls are reported to. Used by one thread at a
+//! One place to pick from the board at: a reader, and the ring that its calls are reported to (`outlet`). Used by one thread at a
 //! time, by a [`crate::Picker`] for good or by [`crate::Client::pick`] for a moment.
 
-use crate::call::Chosen;
+use crate::call::{Call, Chosen};
 use crate::error::{ClientError, PickError};
 use crate::link::Link;
 use crate::outlet::Outlet;
-use lars_board::{BoardReader, Choice, Picked};
+use lars_board::{Board, BoardReader, Choice, Picked};
+use lars_wire::caller::Outcome;
 use lars_wire::{ModuleId, NodeAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +29,9 @@ pub(crate) enum Seen {
 pub(crate) struct Seat {
     link: Arc<Link>,
     epoch: u64,
-    /// The number of the board that is read; 0 for none.
-    board: u64,
+    /// The board that is read, and its number.
+    board: Option<(u64, Board)>,
+    /// Its reader; none before the first pick.
     reader: Option<BoardReader>,
     /// Whether its agent is gone or hangs.
     stale: bool,
@@ -44,7 +46,7 @@ impl Seat {
         Some(Self {
             link: Arc::clone(link),
             epoch: 0,
-            board: 0,
+            board: None,
             reader: None,
             stale: false,
             previous: None,
@@ -62,10 +64,31 @@ impl Seat {
     /// means [`Self::pick`] besides.
     #[inline]
     pub(crate) fn glance(&mut self, module: ModuleId) -> Picked {
+        let is_current = self.is_current();
         match &mut self.reader {
-            Some(reader) if self.link.epoch() == self.epoch && !self.stale => reader.pick(module, &[]),
+            Some(reader) if is_current => reader.pick(module, &[]),
             _ => Picked::Absent,
         }
+    }
+
+    /// The same for a call that measures itself and reports into the ring.
+    #[inline]
+    pub(crate) fn glance_call(&self, module: ModuleId) -> Option<Result<Call, PickError>> {
+        if !self.is_current() || !self.outlet.is_usable() {
+            return None;
+        }
+        match self.outlet.pick_call(module) {
+            (outlet, Picked::Node(choice)) => {
+                Some(Ok(Call::by_ring(outlet, Chosen::by_board(module, choice))))
+            }
+            (_, Picked::Overloaded { .. }) => Some(Err(PickError::Overloaded { module })),
+            (_, Picked::Absent) => None,
+        }
+    }
+
+    #[inline]
+    fn is_current(&self) -> bool {
+        self.link.epoch() == self.epoch && !self.stale
     }
 
     /// Picks from the board.
@@ -78,14 +101,32 @@ impl Seat {
         if self.link.epoch() != self.epoch {
             self.change()?;
         }
-        let Some(reader) = &mut self.reader else {
+        let Some((_, board)) = &self.board else {
             return Ok(Seen::Absent);
         };
+        let reader = self.reader.get_or_insert_with(|| board.reader(fastrand::u64(..)));
         let mut picked = reader.pick_keyed(module, key, avoid);
         if self.stale {
             picked = undoubted(&self.link, reader, module, picked, key, avoid);
         }
         Ok(seen(module, picked))
+    }
+
+    /// Tells how a call ended that was chosen here, or by another picker of this client.
+    #[inline]
+    pub(crate) fn report(
+        &mut self,
+        chosen: &Chosen,
+        outcome: Outcome,
+        latency_us: u32,
+    ) -> Result<(), ClientError> {
+        self.outlet.report(chosen, outcome, latency_us)?;
+        match (&mut self.reader, &self.board) {
+            (Some(reader), _) => reader.finish(chosen.token),
+            (None, Some((_, board))) => board.finish(chosen.token),
+            (None, None) => {}
+        }
+        Ok(())
     }
 
     /// Picks from the board of the agent before, as long as it is kept.
@@ -112,11 +153,12 @@ impl Seat {
         if epoch == 0 {
             return Err(self.link.forked());
         }
-        if let Some((number, board)) = self.link.board().filter(|(number, _)| *number != self.board) {
-            let reader = board.reader(fastrand::u64(..));
-            self.previous = self.reader.replace(reader).map(|reader| (reader, Instant::now()));
-            self.outlet.follow(board);
-            self.board = number;
+        let known = self.board.as_ref().map(|(number, _)| *number);
+        if let Some((number, board)) = self.link.board().filter(|(number, _)| Some(*number) != known) {
+            self.outlet.follow(board.clone());
+            self.reader = None;
+            let before = self.board.replace((number, board));
+            self.previous = before.map(|(_, board)| (board.reader(fastrand::u64(..)), Instant::now()));
         }
         self.stale = self.link.is_stale();
         self.epoch = epoch;

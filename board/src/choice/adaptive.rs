@@ -62,6 +62,11 @@ pub(super) fn draw_better(
         let first = draw(list, idle, rng)?;
         (first, draw_another(list, idle, first, rng))
     };
+    // Slots lie one behind the other where a route came whole: so what the counts cost to read is paid beside what the
+    // nodes do, and not behind it. A wrong guess costs nothing but itself.
+    let (slot, _) = list.hot(0)?;
+    calls.prefetch(slot.to_bits() as usize + first);
+    calls.prefetch(slot.to_bits() as usize + second);
     let mut taken = candidate(list, first)?;
     if idle > 1 {
         taken = better(list, calls, rng, taken, candidate(list, second)?);
@@ -141,9 +146,9 @@ fn better(
     }
     let (one, other) = scores(list, calls, first, second);
     let lot = (bits >> 32) as f64 * (1.0 / 4_294_967_296.0);
-    // What is no number keeps the first.
-    let takes_second = lot * eighth_power(one) >= eighth_power(other);
-    select_unpredictable(other < one && takes_second, second, first)
+    // What is no number keeps the first. Both are asked: which of two nodes is better is nothing that a processor guesses.
+    let takes_second = (other < one) & (lot * eighth_power(one) >= eighth_power(other));
+    select_unpredictable(takes_second, second, first)
 }
 
 #[inline(always)]
@@ -159,20 +164,19 @@ fn eighth_power(of: f64) -> f64 {
 #[inline(always)]
 fn scores(list: &List<'_>, calls: ShardCalls<'_>, first: Candidate, second: Candidate) -> (f64, f64) {
     let cost = |of: Candidate| f64::from(of.hot.cost_us) * f64::from(of.hot.cost_us);
-    let in_flight = |of: Candidate| f64::from(calls.in_flight(of.slot));
+    let (one, other) = (cost(first), cost(second));
+    let (its_calls, other_calls) = (calls.in_flight(first.slot), calls.in_flight(second.slot));
+    let (its_calls, other_calls) = (f64::from(its_calls), f64::from(other_calls));
     if list.weighs_alike() {
-        return (
-            cost(first) * (1.0 + in_flight(first)),
-            cost(second) * (1.0 + in_flight(second)),
-        );
+        return (one * (1.0 + its_calls), other * (1.0 + other_calls));
     }
     let weight = |of: Candidate| f64::from(list.weight(of.place).unwrap_or(1));
     let (its_weight, other_weight) = (weight(first), weight(second));
-    let work = |of: Candidate, weight: f64| cost(of) * (weight + in_flight(of) * f64::from(list.mean_weight));
+    let mean = f64::from(list.mean_weight);
     // Each multiplied by the other's weight instead of divided by its own, which takes longer than all of this.
     (
-        work(first, its_weight) * other_weight,
-        work(second, other_weight) * its_weight,
+        one * (its_weight + its_calls * mean) * other_weight,
+        other * (other_weight + other_calls * mean) * its_weight,
     )
 }
 

@@ -92,17 +92,16 @@ pub(super) fn admit(pick: &mut Pick<'_>, retries: Retries) -> (Admitted, Stand) 
     (probe.map_or(Admitted::Yes, Admitted::Probe), stand)
 }
 
-/// What is to be kept behind a pick that is no retry, in the period in which the module was last looked at, while no probe
-/// is granted; none where anything is otherwise.
+/// What is to be kept behind a pick that is no retry, while no probe is granted; none where one is.
 #[inline(always)]
 pub(super) fn earn(kept: u64, retries: Retries, list: &List<'_>, calls: ShardCalls<'_>) -> Option<u64> {
     let mut stand = Stand::from_bits(kept);
     let period = calls.period().tag() as u16;
-    let is_plain = stand.period == period && calls.granted(list.kept.slot).is_none();
-    is_plain.then(|| {
-        stand.may_pick(retries, period, false);
-        stand.to_bits()
-    })
+    if calls.granted(list.kept.slot).is_some() {
+        return None;
+    }
+    stand.may_pick(retries, period, false);
+    Some(stand.to_bits())
 }
 
 fn granted(list: List<'_>, grant: (NodeSlot, u16)) -> Option<Taken> {
