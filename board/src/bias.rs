@@ -88,7 +88,7 @@ impl<T> BiasedLock<T> {
     }
 
     /// Does something with the value while nobody else can. Waits for whoever is inside; forever, if that is the caller.
-    #[inline]
+    #[inline(always)]
     pub fn with<R>(&self, each: impl FnOnce(&mut T) -> R) -> R {
         match here().and_then(|here| self.visit(here)) {
             // SAFETY: this thread is favoured and inside: others wait for it after they have withdrawn the favour.
@@ -98,7 +98,7 @@ impl<T> BiasedLock<T> {
     }
 
     /// The favoured thread goes inside, unless it is inside of any such lock already.
-    #[inline]
+    #[inline(always)]
     fn visit(&self, here: &'static Place) -> Option<Visit> {
         // Relaxed: a thread favours itself, behind all that others had done before.
         let is_favoured = || ptr::eq(self.favoured.load(Ordering::Relaxed), here);
@@ -217,14 +217,14 @@ impl<S: Home, T> Shared<S, T> {
     }
 
     /// As [`BiasedLock::with`].
-    #[inline]
+    #[inline(always)]
     pub fn with<R>(&self, each: impl FnOnce(&S, &mut T) -> R) -> R {
         let Body { open, locked } = self.body();
         locked.with(|counted| each(open, &mut counted.value))
     }
 
     /// The same as the last thing that is done with this handle.
-    #[inline]
+    #[inline(always)]
     pub fn end_with<R>(self, each: impl FnOnce(&S, &mut T) -> R) -> R {
         // Should `each` panic the handle is never given back, and what it leads to stays: no harm but that.
         let handle = std::mem::ManuallyDrop::new(self);
@@ -242,7 +242,7 @@ impl<S: Home, T> Shared<S, T> {
     }
 
     /// As [`Self::with`], and one more handle for what comes of it.
-    #[inline]
+    #[inline(always)]
     pub fn clone_with<R>(&self, each: impl FnOnce(&S, &mut T) -> R) -> (Self, R) {
         let Body { open, locked } = self.body();
         let result = locked.with(|counted| {

@@ -72,9 +72,11 @@ pub(crate) struct ShardCalls<'a> {
     all: &'a Calls,
     shard: usize,
     modules: &'a [AtomicU64],
-    /// The shard's part of the column that is written here, and whether that is the common one.
+    /// The shard's part of the column that is written here.
     own: &'a [AtomicU64],
-    is_common: bool,
+    column: usize,
+    /// Whether it is written for the first time.
+    is_first: bool,
     /// Its part of the other column that was ever written, empty where there is none.
     other: &'a [AtomicU64],
     /// Whether there are more than that: not where one thread picks, as in most programs.
@@ -120,6 +122,9 @@ impl Period {
     fn current(self, word: u64) -> u64 {
         if (word ^ self.0) >> (LANES * LANE_BITS) == 0 {
             word
+        } else if word == 0 {
+            // Never written.
+            self.0 & !((1 << (LANES * LANE_BITS)) - 1)
         } else {
             rolled(word, self.tag())
         }
@@ -175,7 +180,7 @@ impl Calls {
     /// Lends a column to one more reader, where one is left.
     pub(crate) fn lend(&self) -> OwnCalls {
         let words = self.words.all();
-        let (lent, written) = (&words[LENT], &words[WRITTEN]);
+        let lent = &words[LENT];
         let mut column = COMMON;
         // Acquire: what the reader before has left in the column is there.
         update(lent, Ordering::Acquire, |lent| {
@@ -184,9 +189,6 @@ impl Calls {
                 .unwrap_or(COMMON);
             (column != COMMON).then_some(lent | 1 << column)
         });
-        if column != COMMON {
-            written.fetch_or(1 << column, Ordering::Relaxed);
-        }
         OwnCalls {
             calls: self.clone(),
             column,
@@ -224,7 +226,8 @@ impl Calls {
             return None;
         };
         let modules = LINE_WORDS + shard * self.shard_modules;
-        let others = written.load(Ordering::Relaxed) & !(1 << column);
+        let written = written.load(Ordering::Relaxed);
+        let others = written & !(1 << column);
         let other = if others.is_power_of_two() {
             self.part(shard, others.trailing_zeros() as usize)?
         } else {
@@ -235,7 +238,8 @@ impl Calls {
             shard,
             modules: words.get(modules..modules + self.shard_modules)?,
             own: self.part(shard, column)?,
-            is_common: column == COMMON,
+            column,
+            is_first: others == written,
             other,
             is_crowded: other.is_empty() && others != 0,
             period: Period(period.load(Ordering::Relaxed)),
@@ -333,8 +337,11 @@ impl ShardCalls<'_> {
         let Some(cell) = self.own.get(slot.to_bits() as usize) else {
             return false;
         };
-        if self.is_common {
-            add_in_common(self.all, cell, self.period, lane, calls);
+        if self.is_first {
+            self.all.words.all()[WRITTEN].fetch_or(1 << self.column, Ordering::Relaxed);
+        }
+        if self.column == COMMON {
+            add_in_common(cell, self.period, lane, calls);
         } else {
             // Nobody else writes it.
             let word = self.period.current(cell.load(Ordering::Relaxed));
@@ -410,11 +417,7 @@ impl ShardCalls<'_> {
 }
 
 #[inline(never)]
-fn add_in_common(all: &Calls, cell: &AtomicU64, period: Period, lane: u64, calls: i16) {
-    let written = &all.words.all()[WRITTEN];
-    if written.load(Ordering::Relaxed) & 1 << COMMON == 0 {
-        written.fetch_or(1 << COMMON, Ordering::Relaxed);
-    }
+fn add_in_common(cell: &AtomicU64, period: Period, lane: u64, calls: i16) {
     update(cell, Ordering::Relaxed, |word| {
         Some(add_calls(period.current(word), lane, calls))
     });

@@ -50,7 +50,7 @@ pub use fork::ForkWord;
 pub use layout::{BOARD_MODULES_MAX, BOARD_SHARDS_MAX};
 #[cfg(not(any(loom, miri)))]
 pub use packets::{Packet, PacketListener, Packets, wait};
-pub use reader::BoardReader;
+pub use reader::{BoardReader, Brief};
 pub use ring::{
     CALLS_MAX, CallRecord, Grant, RING_RECORDS, RING_RECORDS_DEFAULT, Reported, RingBroken, RingDrain,
     RingWriter,

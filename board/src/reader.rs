@@ -52,6 +52,48 @@ impl Answer {
     }
 }
 
+/// A pick in numbers. An address is made of it last: one that is written in halves and copied at once is waited for.
+#[derive(Clone, Copy)]
+pub struct Brief {
+    answer: Answer,
+    version: u64,
+}
+
+impl Brief {
+    /// Whether the node is an IPv6 one, and has to be asked for ([`BoardReader::last_wide`]) before the next pick.
+    #[inline(always)]
+    pub fn is_wide(&self) -> bool {
+        self.answer.token != 0 && self.answer.node == Answer::WIDE
+    }
+
+    /// What came of the pick; `wide` tells an IPv6 node.
+    #[inline(always)]
+    pub fn picked(self, wide: impl FnOnce() -> NodeAddr) -> Picked {
+        let Self { answer, version } = self;
+        match (answer.token, answer.node) {
+            (0, Answer::OVERLOADED) => Picked::Overloaded { version },
+            (0, _) => Picked::Absent,
+            (token, node) => {
+                let addr = if node == Answer::WIDE {
+                    wide()
+                } else {
+                    narrow_addr(node)
+                };
+                Picked::Node(Choice { addr, version, token })
+            }
+        }
+    }
+
+    /// Nothing was there to pick from.
+    pub const ABSENT: Self = Self {
+        answer: Answer {
+            node: Answer::ABSENT,
+            token: 0,
+        },
+        version: 0,
+    };
+}
+
 impl BoardReader {
     pub(crate) fn new(words: Words, layout: Layout, calls: &Calls, seed: u64) -> Self {
         let turns = Turns::new(layout.shards(), seed);
@@ -68,28 +110,35 @@ impl BoardReader {
 
     /// Chooses a node by the entry's rule. Nodes in `avoid` are passed over while the rule has another idle one (or,
     /// for a probe, another overloaded one) to offer. Allocates only when a module is picked for the first time.
-    #[inline]
+    #[inline(always)]
     pub fn pick(&mut self, module: ModuleId, avoid: &[NodeAddr]) -> Picked {
         self.pick_keyed(module, None, avoid)
     }
 
     /// The same for a caller with a key: where the rule sends like to like, equal keys prefer equal nodes.
-    #[inline]
+    #[inline(always)]
     pub fn pick_keyed(&mut self, module: ModuleId, key: Option<u64>, avoid: &[NodeAddr]) -> Picked {
         let answer = self.answer(module, key, avoid);
-        let version = self.version;
-        match (answer.token, answer.node) {
-            (0, Answer::OVERLOADED) => Picked::Overloaded { version },
-            (0, _) => Picked::Absent,
-            (token, node) => {
-                let addr = if node == Answer::WIDE {
-                    self.wide
-                } else {
-                    narrow_addr(node)
-                };
-                Picked::Node(Choice { addr, version, token })
-            }
+        let brief = Brief {
+            answer,
+            version: self.version,
+        };
+        brief.picked(|| self.wide)
+    }
+
+    /// As [`Self::pick`] with nothing to avoid, in numbers that stay in registers while they are passed on.
+    #[inline(always)]
+    pub fn pick_brief(&mut self, module: ModuleId) -> Brief {
+        let answer = self.answer(module, None, &[]);
+        Brief {
+            answer,
+            version: self.version,
         }
+    }
+
+    /// The node of the last pick, where it is an IPv6 one.
+    pub fn last_wide(&self) -> NodeAddr {
+        self.wide
     }
 
     #[inline(never)]

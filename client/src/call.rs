@@ -34,7 +34,7 @@ impl Chosen {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn by_board(module: ModuleId, Choice { addr, version, token }: Choice) -> Self {
         Self {
             module,
@@ -86,7 +86,7 @@ impl Call {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn by_ring(outlet: Outlet, chosen: Chosen) -> Self {
         let picked_at = outlet.now();
         Self {
@@ -126,7 +126,7 @@ impl Call {
     }
 
     /// The call succeeded.
-    #[inline]
+    #[inline(always)]
     pub fn ok(self) -> Result<(), ClientError> {
         self.judge(Outcome::Ok, 0)
     }
@@ -146,12 +146,12 @@ impl Call {
         self.judge(Outcome::Cancelled, 0)
     }
 
-    #[inline]
+    #[inline(always)]
     fn judge(mut self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
         self.tell(outcome, retcode)
     }
 
-    #[inline]
+    #[inline(always)]
     fn tell(&mut self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
         match mem::replace(&mut self.way, Way::None) {
             Way::Ring { outlet, picked_at } => outlet.end(&self.chosen, outcome, picked_at),

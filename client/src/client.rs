@@ -156,6 +156,7 @@ impl Client {
         };
         let is_plain = options.key.is_none() && options.avoid.is_empty();
         let seen = side.places.with(|seat| {
+            seat.follow()?;
             if is_plain && let Some(made) = seat.glance_call(module) {
                 return Ok(Some(made));
             }

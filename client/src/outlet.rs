@@ -4,9 +4,11 @@
 use crate::call::Chosen;
 use crate::error::ClientError;
 use crate::link::Link;
-use lars_board::{Board, BoardReader, CallRecord, Home, Moment, Picked, Reported, RingWriter, Shared, Token};
-use lars_wire::ModuleId;
+use lars_board::{
+    Board, BoardReader, Brief, CallRecord, Home, Moment, Picked, Reported, RingWriter, Shared, Token,
+};
 use lars_wire::caller::Outcome;
+use lars_wire::{ModuleId, NodeAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,20 +73,26 @@ impl Inside {
     }
 
     #[inline(always)]
-    fn pick(&mut self, module: ModuleId) -> Picked {
-        match &mut self.reader {
-            Some(reader) => reader.pick(module, &[]),
+    fn pick(&mut self, module: ModuleId, wide: &mut NodeAddr) -> Brief {
+        let brief = match &mut self.reader {
+            Some(reader) => reader.pick_brief(module),
             None => self.pick_first(module),
+        };
+        if brief.is_wide()
+            && let Some(reader) = &self.reader
+        {
+            *wide = reader.last_wide();
         }
+        brief
     }
 
     #[cold]
-    fn pick_first(&mut self, module: ModuleId) -> Picked {
+    fn pick_first(&mut self, module: ModuleId) -> Brief {
         let Some(board) = &self.board else {
-            return Picked::Absent;
+            return Brief::ABSENT;
         };
         let reader = self.reader.insert(board.reader(fastrand::u64(..)));
-        reader.pick(module, &[])
+        reader.pick_brief(module)
     }
 
     /// Inlined: what was chosen is not copied, but read where it lies.
@@ -144,10 +152,11 @@ impl Outlet {
     }
 
     /// Picks for a call that will be ended here, with a handle for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pick_call(&self, module: ModuleId) -> (Self, Picked) {
-        let (shared, picked) = self.shared.clone_with(|_, inside| inside.pick(module));
-        (Self { shared }, picked)
+        let mut wide = NodeAddr::NONE;
+        let (shared, brief) = self.shared.clone_with(|_, inside| inside.pick(module, &mut wide));
+        (Self { shared }, brief.picked(|| wide))
     }
 
     /// Tells how a call ended, which its picker counts as in flight no more. Never waits for the agent.
@@ -169,7 +178,7 @@ impl Outlet {
     }
 
     /// Tells how a call ended that began then, counts it as in flight no more, as the last thing that is done with this handle.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(self, chosen: &Chosen, outcome: Outcome, began: Moment) -> Result<(), ClientError> {
         let open = self.shared.open();
         let latency_us = open.link.stopwatch.micros_since(began);

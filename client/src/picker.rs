@@ -27,13 +27,26 @@ impl Picker {
         Self { client, seat }
     }
 
-    /// As [`Client::pick`].
-    #[inline]
+    /// As [`Client::pick`]. Inlined with all that it usually does, so that a call stays in registers: what is copied right after
+    /// it was written in pieces is waited for.
+    #[inline(always)]
     pub fn pick(&mut self, module: ModuleId) -> Result<Call, PickError> {
         if let Some(seat) = &self.seat
             && let Some(made) = seat.glance_call(module)
         {
             return made;
+        }
+        self.pick_at_length(module)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pick_at_length(&mut self, module: ModuleId) -> Result<Call, PickError> {
+        if let Some(seat) = &mut self.seat {
+            seat.follow()?;
+            if let Some(made) = seat.glance_call(module) {
+                return made;
+            }
         }
         let chosen = self.choose(module)?;
         Ok(self.call(chosen))

@@ -72,7 +72,7 @@ impl Seat {
     }
 
     /// The same for a call that measures itself and reports into the ring.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn glance_call(&self, module: ModuleId) -> Option<Result<Call, PickError>> {
         if !self.is_current() || !self.outlet.is_usable() {
             return None;
@@ -98,9 +98,7 @@ impl Seat {
         key: Option<u64>,
         avoid: &[NodeAddr],
     ) -> Result<Seen, ClientError> {
-        if self.link.epoch() != self.epoch {
-            self.change()?;
-        }
+        self.follow()?;
         let Some((_, board)) = &self.board else {
             return Ok(Seen::Absent);
         };
@@ -142,6 +140,15 @@ impl Seat {
             // Its token means nothing to the board in force.
             Picked::Node(choice) => seen(module, Picked::Node(Choice { token: 0, ..choice })),
             other => seen(module, other),
+        }
+    }
+
+    /// Finds out which board is in force.
+    pub(crate) fn follow(&mut self) -> Result<(), ClientError> {
+        if self.link.epoch() == self.epoch {
+            Ok(())
+        } else {
+            self.change()
         }
     }
 

@@ -450,3 +450,42 @@ fn ring_of_a_dropped_picker_goes_to_the_next_one() {
     scene.board.wait_for(200);
     assert_eq!(scene.board.offers(), 1);
 }
+
+/// An address that takes more than one word is told on a way of its own, and each call keeps its own.
+#[test]
+fn nodes_of_both_families_come_by_every_way_and_calls_end_in_any_thread() {
+    let scene = scene();
+    let mixed = ModuleId::new(9, 9);
+    let nodes = ["[2001:db8::1]:81", "[2001:db8::2]:82", "10.0.2.1:83"].map(addr);
+    scene.board.put(mixed, &nodes, NodeView::Idle);
+    let mut picker = scene.client.picker();
+    let mut calls = Vec::new();
+    for _ in 0..60 {
+        calls.push(picker.pick(mixed).expect("on the board"));
+        calls.push(scene.client.pick(mixed).expect("on the board"));
+        let chosen = picker.choose(mixed).expect("on the board");
+        assert!(nodes.contains(&chosen.node), "{}", chosen.node);
+        picker
+            .report(&chosen, Outcome::Ok, Duration::from_millis(1))
+            .expect("reported");
+    }
+    let mut picked: Vec<NodeAddr> = calls.iter().map(|call| call.node()).collect();
+    std::thread::spawn(move || calls.into_iter().try_for_each(|call| call.failed(1)))
+        .join()
+        .expect("no panic")
+        .expect("reported");
+    scene.client.flush().expect("drained");
+    scene.board.wait_for(180);
+    let mut reported: Vec<NodeAddr> = scene
+        .board
+        .records()
+        .iter()
+        .filter(|record| record.outcome == Outcome::Failed)
+        .flat_map(|record| vec![record.node; record.calls as usize])
+        .collect();
+    picked.sort_unstable();
+    reported.sort_unstable();
+    assert_eq!(picked, reported);
+    picked.dedup();
+    assert_eq!(picked.len(), 3, "each of the nodes was picked");
+}
