@@ -69,7 +69,7 @@ if $all; then
         echo "ThreadSanitizer does not find a planted race, so it proves nothing" >&2
         exit 1
     fi
-    under_tsan "" --test ring --test race
+    under_tsan "" --test ring --test race -- --nocapture --test-threads=1
     say "a hostile caller for ten seconds"
     LARS_HOSTILE_SECONDS=10 cargo test --locked -p lars-board --test ring
     LARS_HOSTILE_SECONDS=10 cargo test --locked -p lars-agent --test agent hostile

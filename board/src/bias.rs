@@ -105,7 +105,8 @@ impl<T> BiasedLock<T> {
         if !is_favoured() || here.0.load(Ordering::Relaxed) != NOWHERE {
             return None;
         }
-        here.0.store(self.address(), Ordering::Relaxed);
+        // Release: who sees that the thread went on to another lock sees what it did in this one.
+        here.0.store(self.address(), Ordering::Release);
         let visit = Visit(here);
         light_barrier();
         is_favoured().then_some(visit)
