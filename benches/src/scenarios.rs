@@ -177,7 +177,8 @@ pub fn report(scenario: &Scenario, policy: &Policy, seeds: u64) -> Result<Report
     Ok(report)
 }
 
-/// The scenario's own gates, and on errors, latency and goodput: no worse than the best of the others.
+/// The scenario's own gates, and on errors, latency and goodput: no worse than the best of the others. On latency alone of those
+/// that let no more calls fail: a call that fails within a millisecond is a fast one, and no merit.
 fn judge(row: &Row) -> Vec<Verdict> {
     let Some((ours, others)) = row.reports.split_first() else {
         return Vec::new();
@@ -186,9 +187,14 @@ fn judge(row: &Row) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = own.map(|gate| gate.judge(&ours.metrics)).collect();
     for (figure, of, sign) in COMPARED {
         // The compared ones sit in the process of the callers and see each call end.
+        let fails_more = |other: &Report| match (ours.metrics.errors_share, other.metrics.errors_share) {
+            (Some(ours), Some(other)) => other.mean - ours.mean > interval_of_difference(&ours, &other),
+            _ => false,
+        };
         let others = others
             .iter()
             .filter(|other| !row.reports_suffer || other.policy == "classic")
+            .filter(|other| figure != "p99_ms" || !fails_more(other))
             .filter_map(|other| Some((of(&other.metrics)?, &other.policy)));
         let best = others.min_by(|(one, _), (other, _)| (sign * one.mean).total_cmp(&(sign * other.mean)));
         if let (Some(ours), Some((best, name))) = (of(&ours.metrics), best) {
@@ -231,4 +237,56 @@ fn as_json(row: &Row, verdicts: &[Verdict]) -> Result<Value, BenchError> {
         "scenario": row.scenario, "readers": row.readers, "ours": row.reports[0].policy,
         "verdicts": verdicts, "policies": policies,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A report with this share of errors and this latency, each within a hundredth of it.
+    fn report_of(policy: &str, errors: f64, p99_ms: f64) -> Report {
+        let estimate = |mean: f64| {
+            Some(Estimate {
+                mean,
+                low: Some(mean * 0.99),
+                high: Some(mean * 1.01),
+                seeds: 30,
+            })
+        };
+        let mut report = super::report(
+            &committed().expect("the scenarios")["one_dead_few_calls"],
+            &Policy::Compared(Compared::RoundRobin),
+            1,
+        )
+        .expect("a report");
+        policy.clone_into(&mut report.policy);
+        report.metrics.errors_share = estimate(errors);
+        report.metrics.p99_ms = estimate(p99_ms);
+        report.metrics.goodput_share = None;
+        report
+    }
+
+    #[test]
+    fn latency_is_compared_with_rules_that_fail_no_more_calls() {
+        let row = |others: &[(f64, f64)]| Row {
+            scenario: "none".to_owned(),
+            readers: 4,
+            reports_suffer: false,
+            reports: std::iter::once(report_of("ours", 0.01, 50.0))
+                .chain(
+                    others
+                        .iter()
+                        .map(|&(errors, p99)| report_of("other", errors, p99)),
+                )
+                .collect(),
+        };
+        let misses = |others: &[(f64, f64)]| -> Vec<&str> {
+            let verdicts = judge(&row(others));
+            let missed = verdicts.iter().filter(|verdict| !verdict.holds);
+            missed.map(|verdict| verdict.figure).collect()
+        };
+        assert!(misses(&[(0.01, 50.0), (0.02, 40.0)]).is_empty(), "it fails more");
+        assert_eq!(misses(&[(0.01, 48.0)]), ["p99_ms"]);
+        assert_eq!(misses(&[(0.009, 51.0)]), ["errors_share"]);
+    }
 }

@@ -220,7 +220,7 @@ fn answered_probe_takes_a_node_back_slowly_and_two_failures_at_once_send_it_away
         line.reason,
         "taken back, and failed at once (2 failed or slow calls)"
     );
-    assert_eq!(line.next_probe_ms, Some(12_000));
+    assert_eq!(line.next_probe_ms, Some(20_000));
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Budget {
 }
 
 /// How long a node waits for its next probe, where it would have so many calls a second: longer with each failed probe, and
-/// three times as long with each time that it was taken back and went again soon.
+/// five times as long with each time that it was taken back and went again soon.
 pub(super) fn wait(
     rule: &Rule,
     tries: u32,
@@ -51,7 +51,7 @@ pub(super) fn wait(
 /// Beyond so many failed probes a wait grows no more, whatever the factor: 1.001 to this power is 2.8.
 const TRIES_MAX: u32 = 1_024;
 /// By what a relapse lengthens a wait: with it a node that comes and goes costs few calls at each coming.
-const RELAPSE_FACTOR: f64 = 3.0;
+const RELAPSE_FACTOR: f64 = 5.0;
 
 #[cfg(test)]
 mod tests {
@@ -71,7 +71,7 @@ mod tests {
         let waits = [0, 1, 2, 3, 4, 99].map(|tries| wait(&rule, tries, 0, 1e6, &mut random).as_millis());
         assert_eq!(waits, [4_000, 5_560, 7_728, 10_742, 14_932, 20_000]);
         let relapses = [1, 2, 3].map(|times| wait(&rule, 0, times, 1e6, &mut random).as_secs());
-        assert_eq!(relapses, [12, 36, 60]);
+        assert_eq!(relapses, [20, 60, 60]);
     }
 
     #[test]
