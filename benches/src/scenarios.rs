@@ -253,7 +253,7 @@ mod tests {
                 seeds: 30,
             })
         };
-        let mut report = super::report(
+        let mut report = report(
             &committed().expect("the scenarios")["one_dead_few_calls"],
             &Policy::Compared(Compared::RoundRobin),
             1,
