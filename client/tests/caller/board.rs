@@ -2,7 +2,7 @@
 
 use crate::fake_agent::{FakeAgent, MODULE, addr, folder, one_node, patient};
 use crate::fake_board::{FakeBoard, eventually};
-use lars_client::{Client, ClientError, ModuleId, NodeAddr, Outcome, PickError, Transport};
+use lars_client::{Call, Client, ClientError, ModuleId, NodeAddr, Outcome, PickError, Transport};
 use lars_wire::Kind;
 use lars_wire::caller::{NodeView, Status};
 use std::path::PathBuf;
@@ -469,7 +469,7 @@ fn nodes_of_both_families_come_by_every_way_and_calls_end_in_any_thread() {
             .report(&chosen, Outcome::Ok, Duration::from_millis(1))
             .expect("reported");
     }
-    let mut picked: Vec<NodeAddr> = calls.iter().map(|call| call.node()).collect();
+    let mut picked: Vec<NodeAddr> = calls.iter().map(Call::node).collect();
     std::thread::spawn(move || calls.into_iter().try_for_each(|call| call.failed(1)))
         .join()
         .expect("no panic")
