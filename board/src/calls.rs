@@ -17,11 +17,16 @@
 //! reported all the same leaves a negative count, which makes up for it. What a node has in flight is held between bounds: what
 //! a caller makes up bends it, and never turns its sign.
 
+mod lanes;
+mod probe;
+
 use crate::board::BoardError;
 use crate::choice::Token;
 use crate::entry::NodeSlot;
 use crate::layout::{LINE_WORDS, Layout, SMALL_WORDS};
 use crate::words::{AtomicU64, Ordering, Words, prefetch};
+pub(crate) use lanes::{Begun, Period};
+use lanes::{add_calls, add_lanes, sum_of};
 use std::time::Duration;
 
 const PERIOD: usize = 0;
@@ -32,24 +37,14 @@ const WRITTEN: usize = 3;
 const COMMON: usize = 0;
 /// All columns: each costs every pick of every reader two more words to look at.
 const COLUMNS: usize = if cfg!(loom) { 2 } else { 4 };
-/// Periods in which a call counts.
-const LANES: u64 = 3;
-const LANE_BITS: u64 = 16;
-const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
-/// The sign of each lane.
-const SIGNS: u64 = 0x8000_8000_8000;
 /// Calls that a node can have in flight: half of what a lane holds, the other half being for what was forgiven in another lane.
 const IN_FLIGHT_MAX: i32 = i16::MAX as i32 / 2;
 /// No report takes a node further down: what is made up lends it so many calls less at most.
 const LENT_MAX: i32 = 256;
 /// Nor do calls known to be lost take it further down than this.
 const FORGIVEN_MAX: i32 = IN_FLIGHT_MAX;
-/// Periods are told apart modulo this: the largest multiple of the lanes that 16 bits hold.
-const CYCLE: u64 = (1 << 16) - 1;
 /// How long a call counts at least, unless [`crate::Board::bound_calls`] says otherwise.
 const BOUND_DEFAULT: Duration = Duration::from_secs(10);
-
-const _: () = assert!(CYCLE.is_multiple_of(LANES));
 
 /// The shared counts, as those see them who write the common column. Clones share them.
 #[derive(Clone)]
@@ -83,57 +78,6 @@ pub(crate) struct ShardCalls<'a> {
     is_crowded: bool,
     period: Period,
 }
-
-/// A period: its number, modulo [`CYCLE`], in the bits in which nodes' words carry it, and in the lowest where its lane begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Period(u64);
-
-impl Period {
-    fn of(number: u64) -> Self {
-        let tag = number % CYCLE;
-        Self(tag << (LANES * LANE_BITS) | lane_of(tag))
-    }
-
-    /// Its number.
-    #[inline]
-    pub(crate) fn tag(self) -> u64 {
-        self.0 >> (LANES * LANE_BITS)
-    }
-
-    /// Where the lane begins of calls that began in it.
-    #[inline(always)]
-    fn lane(self) -> u64 {
-        self.0 & (u64::BITS as u64 - 1)
-    }
-
-    /// The lane of calls that began then; none where they are forgotten, or that can be no period.
-    #[inline(always)]
-    fn lane_since(self, begun: Begun) -> Option<u64> {
-        if u64::from(begun.0) == self.tag() {
-            return Some(self.lane());
-        }
-        let (tag, begun) = (self.tag(), u64::from(begun.0));
-        let ahead = if tag < begun { CYCLE } else { 0 };
-        (begun < CYCLE && ahead + tag - begun < LANES).then(|| lane_of(begun))
-    }
-
-    /// A node's counts as they stand now: those of older calls are forgotten. Nearly all words are of this period.
-    #[inline(always)]
-    fn current(self, word: u64) -> u64 {
-        if (word ^ self.0) >> (LANES * LANE_BITS) == 0 {
-            word
-        } else if word == 0 {
-            // Never written.
-            self.0 & !((1 << (LANES * LANE_BITS)) - 1)
-        } else {
-            rolled(word, self.tag())
-        }
-    }
-}
-
-/// The period in which a call began, as its token carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Begun(pub(crate) u16);
 
 impl Calls {
     pub(crate) fn new(layout: &Layout) -> Result<Self, BoardError> {
@@ -379,41 +323,6 @@ impl ShardCalls<'_> {
         // Both bounds are those of a lane.
         self.add(slot, self.period.lane(), (-lost) as i16);
     }
-
-    /// One reader may send one call to the node, which stands at `place` of the module's list.
-    pub(crate) fn grant(&self, module_slot: u32, grant: Option<(NodeSlot, u16)>) {
-        if let Some(word) = self.modules.get(module_slot as usize) {
-            word.store(grant_word(grant), Ordering::Relaxed);
-        }
-    }
-
-    /// The node's place in the list is another one, or it is not in it any more: so is the grant, unless a reader has
-    /// taken it meanwhile.
-    pub(crate) fn move_grant(&self, module_slot: u32, moved: impl Fn(NodeSlot) -> Option<u16>) {
-        let Some(word) = self.modules.get(module_slot as usize) else {
-            return;
-        };
-        update(word, Ordering::Relaxed, |word| {
-            let (slot, _) = grant_of(word)?;
-            Some(grant_word(moved(slot).map(|place| (slot, place))))
-        });
-    }
-
-    /// The node to be probed, and its place in the module's list.
-    #[inline]
-    pub(crate) fn granted(&self, module_slot: u32) -> Option<(NodeSlot, u16)> {
-        grant_of(self.modules.get(module_slot as usize)?.load(Ordering::Relaxed))
-    }
-
-    /// Takes the grant; whether no other reader was faster.
-    pub(crate) fn claim(&self, module_slot: u32, grant: (NodeSlot, u16)) -> bool {
-        let word = self.modules.get(module_slot as usize);
-        word.is_some_and(|word| {
-            update(word, Ordering::Relaxed, |word| {
-                (word == grant_word(Some(grant))).then_some(0)
-            })
-        })
-    }
 }
 
 #[inline(never)]
@@ -437,71 +346,15 @@ fn update(word: &AtomicU64, found: Ordering, mut change: impl FnMut(u64) -> Opti
     false
 }
 
-/// The first bit of the lane of a period.
-#[inline]
-fn lane_of(tag: u64) -> u64 {
-    tag % LANES * LANE_BITS
-}
-
-/// The sum of a word's lanes.
-#[inline(always)]
-fn sum_of(word: u64) -> i32 {
-    let lane = |first: u64| i32::from((word >> first) as i16);
-    lane(0) + lane(LANE_BITS) + lane(2 * LANE_BITS)
-}
-
-/// A lane goes round and spills into no other.
-#[inline(always)]
-fn add_calls(word: u64, lane: u64, calls: i16) -> u64 {
-    let before = (word >> lane) as u16;
-    let after = before.wrapping_add(calls as u16);
-    word ^ u64::from(before ^ after) << lane
-}
-
-/// The lanes of both, each added by itself; no period's number.
-#[inline(always)]
-fn add_lanes(one: u64, other: u64) -> u64 {
-    let lanes = (1 << (LANES * LANE_BITS)) - 1;
-    let (one, other) = (one & lanes, other & lanes);
-    ((one & !SIGNS) + (other & !SIGNS)) ^ ((one ^ other) & SIGNS)
-}
-
-/// A node's counts as they stand in another period than that of their last change.
-#[cold]
-fn rolled(word: u64, tag: u64) -> u64 {
-    let age = (tag + CYCLE - (word >> (LANES * LANE_BITS)) % CYCLE) % CYCLE;
-    // A thread that has not noticed a new period yet takes the word as it is.
-    if age == 0 || age > CYCLE - LANES {
-        return word;
-    }
-    let mut kept = word & ((1 << (LANES * LANE_BITS)) - 1);
-    for back in 0..age.min(LANES) {
-        kept &= !(LANE_MASK << lane_of(tag + CYCLE - back));
-    }
-    kept | tag << (LANES * LANE_BITS)
-}
-
-fn grant_word(grant: Option<(NodeSlot, u16)>) -> u64 {
-    grant.map_or(0, |(slot, place)| {
-        u64::from(slot.to_bits()) | (u64::from(place) + 1) << NodeSlot::BITS
-    })
-}
-
-#[inline]
-fn grant_of(word: u64) -> Option<(NodeSlot, u16)> {
-    let place = ((word >> NodeSlot::BITS) as u32).checked_sub(1)?;
-    let slot = NodeSlot::new(word as u32 & ((1 << NodeSlot::BITS) - 1));
-    u16::try_from(place).ok().map(|place| (slot, place))
-}
-
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod tests {
+    use super::lanes::CYCLE;
     use super::*;
     use crate::board::BoardConfig;
 
-    const SLOT: NodeSlot = NodeSlot::new(3);
+    pub(super) const SLOT: NodeSlot = NodeSlot::new(3);
 
-    fn calls() -> Calls {
+    pub(super) fn calls() -> Calls {
         let layout = Layout::new(BoardConfig {
             modules_max: 16,
             shards: 2,
@@ -610,27 +463,6 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_added_each_by_itself() {
-        let mut rng = fastrand::Rng::with_seed(7);
-        for _ in 0..10_000 {
-            let (one, other) = (rng.u64(..), rng.u64(..));
-            let sum = add_lanes(one, other);
-            let lanes = |word: u64| [0, 16, 32].map(|lane| (word >> lane) as u16);
-            let (ones, others, sums) = (lanes(one), lanes(other), lanes(sum));
-            assert_eq!(
-                sums,
-                std::array::from_fn(|lane| ones[lane].wrapping_add(others[lane]))
-            );
-            let all: i32 = ones.iter().map(|&lane| i32::from(lane as i16)).sum();
-            assert_eq!(sum_of(one), all);
-            let calls = rng.i16(..);
-            let expected = [ones[0], ones[1].wrapping_add(calls as u16), ones[2]];
-            let added = add_calls(one, lane_of(4), calls);
-            assert_eq!((lanes(added), added >> 48), (expected, one >> 48));
-        }
-    }
-
-    #[test]
     fn forgiven_call_that_is_reported_all_the_same_is_made_up_for() {
         let calls = calls();
         calls.of(0).forgive(NodeSlot::NONE, 1);
@@ -645,21 +477,5 @@ mod tests {
         assert_eq!(calls.of(0).balance(SLOT), -1);
         calls.advance(3 * BOUND_DEFAULT.as_nanos() as u64 / 2);
         assert_eq!(calls.of(0).balance(SLOT), 0, "what is old is forgotten");
-    }
-
-    #[test]
-    fn grant_is_taken_once_and_moves_with_its_node() {
-        let calls = calls();
-        assert_eq!(calls.of(1).granted(5), None);
-        calls.of(1).grant(5, Some((SLOT, 0)));
-        calls.of(1).move_grant(5, |slot| (slot == SLOT).then_some(7));
-        assert_eq!(calls.of(1).granted(5), Some((SLOT, 7)));
-        assert!(!calls.of(1).claim(5, (SLOT, 0)));
-        assert!(calls.of(1).claim(5, (SLOT, 7)) && !calls.of(1).claim(5, (SLOT, 7)));
-        calls.of(1).move_grant(5, |_| Some(9));
-        assert_eq!(calls.of(1).granted(5), None, "what was taken does not come back");
-        calls.of(1).grant(5, Some((SLOT, 0)));
-        calls.of(1).move_grant(5, |_| None);
-        assert_eq!(calls.of(1).granted(5), None);
     }
 }

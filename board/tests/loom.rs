@@ -1,7 +1,7 @@
 //! One writer and one reader in every interleaving of up to two or three forced switches, on a board as small as it can
 //! be (two blocks of space, an index of two buckets, all on the heap). A sweep of an index that small is one step; that
 //! changes during a longer one are not lost is for `growth.rs` and `race.rs`. This file is empty without the model
-//! checker; to run it (a quarter of a minute and the build):
+//! checker; to run it (a minute or a few, and the build):
 //!
 //! ```text
 //! CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg loom" cargo test -p lars-board --test loom --release
