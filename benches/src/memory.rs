@@ -44,12 +44,14 @@ mod tests {
     #[test]
     fn peak_outlives_what_was_given_back_until_it_is_forgotten() {
         let own = std::process::id();
-        let before = resident_bytes(own).expect("our own");
-        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        // Other tests of this process come and go meanwhile: what is told is told of all of them.
+        let block = std::hint::black_box(vec![1_u8; 256 << 20]);
         drop(block);
         let peak = peak_bytes(own).expect("our own");
-        assert!(peak >= before + f64::from(60 << 20), "{peak} after {before}");
+        assert!(peak >= f64::from(256 << 20), "{peak}");
         forget_peak(own).expect("our own");
-        assert!(peak_bytes(own).expect("our own") < peak);
+        for now in [peak_bytes(own), resident_bytes(own)] {
+            assert!(now.expect("our own") < peak - f64::from(128 << 20));
+        }
     }
 }
