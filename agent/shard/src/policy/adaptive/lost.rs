@@ -273,6 +273,33 @@ mod tests {
     }
 
     #[test]
+    fn share_of_what_begins_is_forgiven_in_the_same_look() {
+        let mut bench = Bench::new();
+        bench.run(1_000, 3, 1);
+        bench.lost.end(20, 1_000.0);
+        bench.held += 10;
+        let forgiven = bench.look(true);
+        assert!(
+            (8..=12).contains(&forgiven),
+            "{forgiven} of 30, a third of which gets lost"
+        );
+    }
+
+    #[test]
+    fn calls_that_the_board_forgot_stay_lost() {
+        let mut bench = Bench::new();
+        bench.run(1, 100, 100);
+        bench.held = 0;
+        bench.look(true);
+        bench.look(true);
+        let Losses { begun, lost } = bench.lost.losses;
+        assert!(
+            begun > 99.0 && lost > 99.0,
+            "{begun} began, {lost} of them got lost"
+        );
+    }
+
+    #[test]
     fn nothing_is_forgiven_to_a_node_that_does_not_answer_until_patience_is_at_an_end() {
         let mut bench = Bench::new();
         bench.run(100, 3, 0);
