@@ -202,8 +202,7 @@ impl Watch {
     /// What is to be done now and then, whether there is an agent or not.
     fn tick(&self) {
         self.link.stopwatch.compare();
-        // Only what cannot wait for its own thread: whoever comes to a ring from outside costs that thread its favour.
-        for outlet in self.link.outlets().iter().filter(|outlet| outlet.holds()) {
+        for outlet in self.link.holding() {
             outlet.unload();
         }
         if let Some((_, board)) = self.link.board() {

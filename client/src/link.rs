@@ -195,6 +195,18 @@ impl Link {
         self.lock().outlets.clone()
     }
 
+    /// Those that hold calls outside of the ring. The others are left alone: whoever comes to a ring from another thread, be it
+    /// for a handle, costs the thread that reports its favour.
+    pub(crate) fn holding(&self) -> Vec<Outlet> {
+        let state = self.lock();
+        state
+            .outlets
+            .iter()
+            .filter(|outlet| outlet.holds())
+            .cloned()
+            .collect()
+    }
+
     /// The ring of that number.
     pub(crate) fn outlet(&self, number: u32) -> Option<Outlet> {
         self.lock().outlets.get(number as usize).cloned()
