@@ -131,7 +131,7 @@ impl<T> BiasedLock<T> {
             streak.times = 0;
             if has_barrier() {
                 self.favoured
-                    .store(ptr::from_ref(here).cast_mut(), Ordering::Release);
+                    .store(ptr::from_ref(here).cast_mut(), Ordering::Relaxed);
             }
         }
         result

@@ -3,8 +3,8 @@
 //! Read in this order: [`Entry`] (what a shard says of a module), [`Board`] (the memory), [`BoardWriter`] (one a
 //! shard) and [`BoardReader`] (one a thread), which holds what only one reader knows: its place in the rotation.
 //! Inside: `layout` (where everything stands) and `words` over `memfd` (the memory, every access checked); then, from
-//! the index to a node, `index` and `sweep`, `list`, `table` and `space` (and `huge`, the pages of large boards), `choice` with a file for each rule, `turns`
-//! (what one reader keeps) and `calls` (what the readers of a process share).
+//! the index to a node, `index` and `sweep`, `list`, `table` and `space` (and `huge`, the pages of large boards), `choice`
+//! with a file for each rule, `turns` (what one reader keeps) and `calls` (what the readers of a process share).
 //!
 //! A module's nodes are a list that is never changed once it is published; one atomic word, the head, says which list
 //! it is, and a new list is published by replacing the head. Readers check the head again after reading. No reader

@@ -184,11 +184,7 @@ impl Outlet {
         let latency_us = open.link.stopwatch.micros_since(began);
         open.take(chosen, outcome)?;
         let half_full = self.shared.end_with(|open, inside| {
-            match (&mut inside.reader, &inside.board) {
-                (Some(reader), _) => reader.finish(chosen.token),
-                (None, Some(board)) => board.finish(chosen.token),
-                (None, None) => {}
-            }
+            finish(&mut inside.reader, inside.board.as_ref(), chosen.token);
             let reported = inside.report(open, chosen, outcome, latency_us);
             // Told outside: who holds the link's lock may wait for this one.
             (reported == Reported::HalfFull).then(|| (Arc::clone(&open.link), open.number))
@@ -247,5 +243,15 @@ impl Outlet {
     /// How many handles there are.
     pub(crate) fn handles(&self) -> usize {
         self.shared.handles()
+    }
+}
+
+/// A call is in flight no more, as its reader counts, or as the board does where there is none.
+#[inline(always)]
+pub(crate) fn finish(reader: &mut Option<BoardReader>, board: Option<&Board>, token: u64) {
+    match (reader, board) {
+        (Some(reader), _) => reader.finish(token),
+        (None, Some(board)) => board.finish(token),
+        (None, None) => {}
     }
 }

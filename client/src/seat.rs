@@ -4,7 +4,7 @@
 use crate::call::{Call, Chosen};
 use crate::error::{ClientError, PickError};
 use crate::link::Link;
-use crate::outlet::Outlet;
+use crate::outlet::{Outlet, finish};
 use lars_board::{Board, BoardReader, Choice, Picked};
 use lars_wire::caller::Outcome;
 use lars_wire::{ModuleId, NodeAddr};
@@ -119,11 +119,8 @@ impl Seat {
         latency_us: u32,
     ) -> Result<(), ClientError> {
         self.outlet.report(chosen, outcome, latency_us)?;
-        match (&mut self.reader, &self.board) {
-            (Some(reader), _) => reader.finish(chosen.token),
-            (None, Some((_, board))) => board.finish(chosen.token),
-            (None, None) => {}
-        }
+        let board = self.board.as_ref().map(|(_, board)| board);
+        finish(&mut self.reader, board, chosen.token);
         Ok(())
     }
 
