@@ -130,6 +130,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             let waited = self.waiting.len();
             if self.complete_all() {
                 self.flush();
+                self.tell();
                 continue;
             }
             self.pump_waiting(waited);
@@ -143,13 +144,19 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             self.arm_receives();
             self.desk.posts.settle();
             let stats = self.desk.stats();
-            stats.system_calls.set(self.backend.system_calls());
             stats.posts_held_back.set(self.desk.posts.held_back() as u64);
             stats.connections_waiting.set(self.waiting.len() as u64);
-            stats.unsent_bytes.set(self.desk.unsent.bytes() as u64);
+            self.tell();
         }
         self.finish_datagrams();
         Ok(())
+    }
+
+    /// Shows what every turn may change, also one that only learns that writes are done: the next may be long after.
+    fn tell(&self) {
+        let stats = self.desk.stats();
+        stats.system_calls.set(self.backend.system_calls());
+        stats.unsent_bytes.set(self.desk.unsent.bytes() as u64);
     }
 
     /// Sleeps until something happens or is due.
