@@ -83,6 +83,8 @@ core_stats! {
     sends, "lars_pool_sends_total", "Writes handed to the kernel";
     sends_short, "lars_pool_sends_short_total", "Writes of which the kernel took a part";
     sends_blocked, "lars_pool_sends_blocked_total", "Writes of which the kernel took nothing";
+    completions_short, "lars_pool_completions_short_total", "Of the writes taken in part, those that the ring told of by a completion";
+    completions_blocked, "lars_pool_completions_blocked_total", "Of the writes of which nothing was taken, those that the ring told of by a completion";
     datagrams_received, "lars_pool_datagrams_received_total", "Datagrams taken";
     datagrams_sent, "lars_pool_datagrams_sent_total", "Answers to datagrams sent";
     datagrams_unsent, "lars_pool_datagrams_unsent_total", "Answers to datagrams whose peers are gone";

@@ -70,6 +70,7 @@ over_both! {
     scarcity {
         callers_share_fewer_receive_slots_than_they_are,
         answer_that_a_socket_takes_in_parts_arrives_whole,
+        answers_that_two_sockets_take_in_parts_in_one_turn_arrive_whole,
         turn_with_more_writes_than_the_submission_queue_holds_sends_them_all,
     }
     busy {

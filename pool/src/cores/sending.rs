@@ -44,7 +44,9 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
             let sending = self.backend.send(id, fd, front, alone);
             self.desk.all_stats[usize::from(self.desk.core.0)].sends.add(1);
             match sending {
-                Sending::Done(bytes) => self.took(id, bytes),
+                Sending::Done(bytes) => {
+                    self.took(id, bytes);
+                }
                 Sending::Blocked => return self.block(id),
                 Sending::Started => {
                     connection.out.hand_out();
@@ -63,9 +65,14 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         };
         connection.sending = false;
         match result {
-            Ok(bytes) => self.took(id, bytes),
+            Ok(bytes) => {
+                if !self.took(id, bytes) {
+                    self.desk.stats().completions_short.add(1);
+                }
+            }
             Err(libc::EAGAIN | libc::EINTR) => {
                 connection.out.sent(0, &mut self.desk.unsent);
+                self.desk.stats().completions_blocked.add(1);
                 self.block(id);
             }
             Err(_) => self.fail(id),
@@ -100,14 +107,16 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         }
     }
 
-    fn took(&mut self, id: ConnectionId, bytes: usize) {
+    /// The kernel took so many bytes of a write. Returns whether that was all of it.
+    fn took(&mut self, id: ConnectionId, bytes: usize) -> bool {
         let stats = &self.desk.all_stats[usize::from(self.desk.core.0)];
         let Some(connection) = self.desk.connections.get_mut(id) else {
-            return;
+            return true;
         };
         connection.progress = self.now;
         stats.bytes_sent.add(bytes as u64);
-        if !connection.out.sent(bytes, &mut self.desk.unsent) {
+        let whole = connection.out.sent(bytes, &mut self.desk.unsent);
+        if !whole {
             stats.sends_short.add(1);
         }
         if connection.paused && connection.out.bytes() <= OUT_RESUME_BYTES {
@@ -118,6 +127,7 @@ impl<H: Handler, B: Backend> CoreLoop<H, B> {
         {
             self.desk.touch(id);
         }
+        whole
     }
 
     /// The kernel takes nothing now.

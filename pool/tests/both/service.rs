@@ -30,6 +30,8 @@ pub(crate) mod verb {
     pub(crate) const WHO: u8 = b'i';
     /// Payload u32: answers as many bytes, in pages of 24 KiB.
     pub(crate) const PAGES: u8 = b'p';
+    /// Payload u32: sends as many bytes in such pages to every connection of this core, page by page to all.
+    pub(crate) const FLOOD: u8 = b'f';
     /// Sends the payload to every connection of every core.
     pub(crate) const SHARE: u8 = b's';
     /// Payload core u16, count u32: asks another core so often, each time answered with a number that grows.
@@ -84,6 +86,17 @@ fn answer(turn: &mut Turn<'_, Mail>, to: ConnectionId, payload: &[u8]) -> bool {
     })
 }
 
+/// Sends `left` bytes in pages, each to all before the next.
+fn pages(turn: &mut Turn<'_, Mail>, to: &[ConnectionId], mut left: usize) {
+    while left > 0 {
+        let page = left.min(24 * 1024);
+        for connection in to {
+            answer(turn, *connection, &vec![7; page]);
+        }
+        left -= page;
+    }
+}
+
 fn u32_at(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
@@ -105,12 +118,11 @@ impl Echo {
                 }
             }
             verb::PAGES => {
-                let mut left = u32_at(payload) as usize;
-                while left > 0 {
-                    let page = left.min(24 * 1024);
-                    answer(turn, from, &vec![7; page]);
-                    left -= page;
-                }
+                pages(turn, &[from], u32_at(payload) as usize);
+            }
+            verb::FLOOD => {
+                let all: Vec<_> = self.connections.keys().copied().collect();
+                pages(turn, &all, u32_at(payload) as usize);
             }
             verb::SHARE => {
                 let bytes = Bytes::from(frame(verb::ECHO, payload));
