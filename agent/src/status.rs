@@ -4,7 +4,7 @@ use crate::links::Links;
 use crate::spool_state::SpoolState;
 use crate::stats::AgentStats;
 use arc_swap::ArcSwap;
-use lars_pool::{IoInUse, IoKind};
+use lars_pool::IoInUse;
 use lars_shard::ChangeLog;
 use lars_wire::admin::{StatusText, bounded_text};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,16 +46,12 @@ impl StatusSource {
     /// The status as it stands now.
     pub(crate) fn text(&self) -> StatusText {
         let in_use = self.io.load();
-        let io = match in_use.kind {
-            IoKind::Uring => "uring",
-            IoKind::Epoll => "epoll",
-        };
         let mut notes = Vec::clone(&self.notes);
         notes.push(("spool".to_owned(), bounded_text(self.spool.line())));
         StatusText {
             service: "agent".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            io: io.to_owned(),
+            io: in_use.kind.name().to_owned(),
             io_reason: bounded_text(in_use.reason.clone()),
             counts: self.stats.named(),
             notes,

@@ -70,6 +70,16 @@ pub enum IoKind {
     Epoll,
 }
 
+impl IoKind {
+    /// The word for it in status, metrics and configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uring => "uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}
+
 /// Which way bytes are moved, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IoInUse {
@@ -290,7 +300,7 @@ impl<M: Send + 'static> Plan<M> {
                     None
                 },
                 choice: self.config.io,
-                kind: self.io.kind,
+                planned: self.io.clone(),
                 buffers: self.buffers,
                 busy_poll: self.busy_poll,
                 connections_max: u64::from(self.config.connections_max.min(token::SLOTS_MAX)),

@@ -1,6 +1,7 @@
 //! What a core counts. Each core writes its own counts with plain stores; anyone may read them at any time.
 
 use crate::buffers::{BufferClass, BufferCounters};
+use crate::cores::IoInUse;
 use crate::handler::CloseReason;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -51,6 +52,8 @@ macro_rules! core_stats {
             pub(crate) connections_taken: Count,
             /// The pool's own counts, once the core's thread has made its pool.
             pub(crate) buffers: OnceLock<Arc<BufferCounters>>,
+            /// How the core moves bytes, once it runs.
+            pub(crate) io: OnceLock<IoInUse>,
         }
 
         impl CoreStats {
@@ -103,6 +106,11 @@ impl CoreStats {
     pub fn connections(&self) -> u64 {
         let released = self.connections_released.get();
         self.connections_opened.get().saturating_sub(released)
+    }
+
+    /// How this core moves bytes, and why; none before it runs.
+    pub fn io(&self) -> Option<&IoInUse> {
+        self.io.get()
     }
 
     /// Every figure of this core, in a fixed order.

@@ -4,7 +4,7 @@ use super::connection::Due;
 use super::{DnsCore, Stop};
 use crate::mail::{Asked, Asker, Mail, Request};
 use crate::subscriptions::Full;
-use lars_pool::{ConnectionId, IoKind, Peer, Turn};
+use lars_pool::{ConnectionId, Peer, Turn};
 use lars_wire::admin::{EditRoutes, GetStatus, ListRoutes, Reason, StatusText, bounded_text};
 use lars_wire::bounds::{FRAME_BYTES_MAX, HEADER_BYTES, MODULES_MAX};
 use lars_wire::caller::{GetRoute, Hello, Ping, Pong, Welcome};
@@ -279,10 +279,7 @@ impl DnsCore {
         StatusText {
             service: "dns".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            io: match io.map(|io| io.kind) {
-                Some(IoKind::Uring) => "uring".to_owned(),
-                _ => "epoll".to_owned(),
-            },
+            io: io.map_or("", |io| io.kind.name()).to_owned(),
             io_reason: text(io.map_or("", |io| &io.reason)),
             counts: named.map(|(name, count)| (name.to_owned(), count)).to_vec(),
             notes,

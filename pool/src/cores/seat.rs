@@ -28,7 +28,7 @@ pub(super) struct Seat<M> {
     pub(super) core: CoreIndex,
     pub(super) processor: Option<core_affinity::CoreId>,
     pub(super) choice: IoChoice,
-    pub(super) kind: IoKind,
+    pub(super) planned: IoInUse,
     pub(super) buffers: BufferPoolConfig,
     pub(super) busy_poll: Duration,
     pub(super) connections_max: u64,
@@ -77,7 +77,10 @@ impl<M: Send + 'static> Seat<M> {
                     Chosen::Epoll(_) => IoKind::Epoll,
                 };
                 // Set once: nobody else has this core's entry.
-                let _ = self.stats[usize::from(self.core.0)].buffers.set(counters);
+                let stats = &self.stats[usize::from(self.core.0)];
+                let _ = stats.buffers.set(counters);
+                let reason = and_told(&self.planned.reason, &told);
+                let _ = stats.io.set(IoInUse { kind, reason });
                 let _ = ready.send(Ok((kind, told)));
                 (memory, chosen)
             }
@@ -94,7 +97,7 @@ impl<M: Send + 'static> Seat<M> {
 
     fn choose(&self, pool: &BufferPool) -> io::Result<(Chosen, String)> {
         let slots = receive_slots(self.buffers.small);
-        if self.kind == IoKind::Uring {
+        if self.planned.kind == IoKind::Uring {
             match RingBackend::open(pool, slots, self.core, Arc::clone(&self.stats)) {
                 Ok((ring, told)) => return Ok((Chosen::Ring(Box::new(ring)), told)),
                 Err(error) if self.choice == IoChoice::Uring => return Err(error),
@@ -162,6 +165,15 @@ fn receive_slots(small: u32) -> u16 {
     }) as u16
 }
 
+/// Why bytes are moved in a way: what was known before, and what a core said that does not stand there yet.
+fn and_told(reason: &str, told: &str) -> String {
+    if told.is_empty() || reason.contains(told) {
+        reason.to_owned()
+    } else {
+        format!("{reason}; {told}")
+    }
+}
+
 /// Waits for all cores and puts together what they say.
 pub(super) fn agree(
     planned: IoInUse,
@@ -173,9 +185,7 @@ pub(super) fn agree(
     for ready in readies.take(cores) {
         let (kind, told) = ready?;
         kinds.push(kind);
-        if !told.is_empty() && !reason.contains(&told) {
-            reason = format!("{reason}; {told}");
-        }
+        reason = and_told(&reason, &told);
     }
     if kinds.len() < cores {
         return Err(io::Error::other("a core's thread ended before it was ready"));
@@ -210,6 +220,15 @@ mod tests {
         let said = || Ok((IoKind::Uring, "buffers are registered".to_owned()));
         let agreed = agree(planned.clone(), 2, [said(), said()].into_iter()).expect("both are ready");
         assert_eq!(agreed.reason, "asked for; buffers are registered");
+        let fallen: Ready = Ok((IoKind::Epoll, "core 1 is on epoll".to_owned()));
+        let mixed = agree(planned.clone(), 2, [said(), fallen].into_iter()).expect("both are ready");
+        assert_eq!(
+            (mixed.kind, mixed.reason.as_str()),
+            (
+                IoKind::Uring,
+                "asked for; buffers are registered; core 1 is on epoll"
+            )
+        );
         let failed: Ready = Err(io::Error::from_raw_os_error(libc::ENOMEM));
         assert!(agree(planned.clone(), 2, [said(), failed].into_iter()).is_err());
         assert!(

@@ -113,6 +113,9 @@ pub(crate) fn port_is_free_again_when_the_service_has_stopped(io: IoChoice) {
 pub(crate) fn way_to_move_bytes_is_told(io: IoChoice) {
     let service = Wanted::over(io).start();
     let told = service.cores.as_ref().expect("it runs").io();
+    for stats in service.stats.iter() {
+        assert_eq!(stats.io(), Some(told), "no core goes a way of its own");
+    }
     match io {
         IoChoice::Epoll => assert_eq!((told.kind, told.reason.as_str()), (IoKind::Epoll, "asked for")),
         _ => {
