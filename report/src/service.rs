@@ -55,7 +55,7 @@ impl Report {
         let status = StatusSource {
             stats: ReportStats::new(plan.stats()),
             store: Arc::default(),
-            io: plan.io().clone(),
+            io: Arc::default(),
             history_retention_days: config.history_retention_days,
         };
         // As many as there can be: each batch takes at least its own place of the cores' room.
@@ -88,6 +88,8 @@ impl Report {
         let cores = plan
             .start(handlers)
             .map_err(system("report's cores do not start"))?;
+        // Set once, here.
+        let _ = status.io.set(cores.io().clone());
         Ok(Self {
             addr,
             status,

@@ -1,10 +1,10 @@
 //! How report does: whether the store takes what it is given, and the answer to who asks.
 
 use crate::stats::ReportStats;
-use lars_pool::{IoInUse, IoKind};
+use lars_pool::IoInUse;
 use lars_wire::admin::{LinkState, LinkStatus, StatusText, bounded_text};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The store as the control thread sees it. Written when it changes, read when somebody asks.
 #[derive(Debug, Default)]
@@ -49,8 +49,8 @@ pub(crate) struct StatusSource {
     pub stats: ReportStats,
     /// The store.
     pub store: Arc<StoreState>,
-    /// How bytes are moved.
-    pub io: IoInUse,
+    /// How bytes are moved, known once the cores run.
+    pub io: Arc<OnceLock<IoInUse>>,
     /// How long history is kept.
     pub history_retention_days: u32,
 }
@@ -58,10 +58,7 @@ pub(crate) struct StatusSource {
 impl StatusSource {
     /// The status as it stands now.
     pub(crate) fn text(&self) -> StatusText {
-        let io = match self.io.kind {
-            IoKind::Uring => "uring",
-            IoKind::Epoll => "epoll",
-        };
+        let io = self.io.get();
         let (store, error) = self.store.words();
         let (note, state) = if self.store.is_up() {
             (store.clone(), LinkState::Up)
@@ -75,8 +72,8 @@ impl StatusSource {
         StatusText {
             service: "report".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            io: io.to_owned(),
-            io_reason: bounded_text(self.io.reason.clone()),
+            io: io.map_or("", |io| io.kind.name()).to_owned(),
+            io_reason: bounded_text(io.map_or_else(String::new, |io| io.reason.clone())),
             counts: self.stats.named(),
             notes: vec![
                 ("store".to_owned(), bounded_text(note)),
@@ -100,10 +97,7 @@ mod tests {
         StatusSource {
             stats: ReportStats::new(Arc::new([lars_pool::CoreStats::default()])),
             store: Arc::default(),
-            io: IoInUse {
-                kind: IoKind::Epoll,
-                reason: "asked for".to_owned(),
-            },
+            io: Arc::default(),
             history_retention_days: 7,
         }
     }

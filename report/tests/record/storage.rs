@@ -241,3 +241,15 @@ fn unfit_store_taken_address_and_wrong_key_end_the_start() {
         .expect("the key is wrong");
     assert!(error.to_string().contains("history_retention_days"), "{error}");
 }
+
+#[test]
+fn status_tells_how_the_cores_move_bytes_and_not_what_was_planned() {
+    let place = Place::new();
+    let report = place.start();
+    let status = report.status();
+    assert_eq!(
+        (status.io.as_str(), &status.io_reason),
+        (report.io().kind.name(), &report.io().reason)
+    );
+    report.stop();
+}
