@@ -5,6 +5,7 @@ mod changes;
 mod check;
 mod explain;
 mod import;
+mod io;
 mod migrate;
 mod name;
 mod pick;

@@ -1,5 +1,6 @@
 //! `lars agent`, `lars dns`, `lars report`: one service in this process, by its configuration file.
 
+use super::io::Io;
 use super::print;
 use crate::admin_http::{AdminHttp, Readiness};
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub(super) struct Service {
     /// again on SIGHUP
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    io: Io,
 }
 
 /// A running service, whichever it is.
@@ -47,6 +50,9 @@ impl Service {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
+        // What is read again is compared with what stood in the file.
+        let of_file = config.clone();
+        self.io.put_into(&mut config);
         // The environment says here what it says to `lars up`.
         Database::default().put_into(&mut config.store);
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
@@ -61,7 +67,7 @@ impl Service {
             admin.addr()
         ))?;
         if let (Running::Agent(agent), Some(path)) = (&running, self.config) {
-            Reload::listen(path, config, agent.policies())
+            Reload::listen(path, of_file, agent.policies())
                 .map_err(|error| Failure::other(format!("signals: {error}")))?;
         }
         notify(State::Ready);

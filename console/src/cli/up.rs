@@ -1,5 +1,6 @@
 //! `lars up`: everything in one process; with `--demo`, a story besides.
 
+use super::io::Io;
 use super::print;
 use crate::config::Config;
 use crate::database::Database;
@@ -32,6 +33,8 @@ pub(super) struct Up {
     #[arg(long)]
     compat: bool,
     #[command(flatten)]
+    io: Io,
+    #[command(flatten)]
     database: Database,
     /// Start nodes and callers too and tell what Lars does for them
     #[arg(long)]
@@ -49,10 +52,12 @@ impl Up {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
+        // What is read again is compared with what stood in the file.
+        let file = self.config.map(|path| (path, config.clone()));
+        self.io.put_into(&mut config);
         self.database.put_into(&mut config.store);
         config.compat.enabled |= self.compat;
         let signals = EndSignals::listen().map_err(|error| Failure::other(format!("signals: {error}")))?;
-        let file = self.config.map(|path| (path, config.clone()));
         let options = UpOptions {
             data: crate::find::data_folder(self.data),
             port: self.port,

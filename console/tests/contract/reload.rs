@@ -55,6 +55,8 @@ fn hangup_reads_policies_again_and_a_bad_file_is_refused_with_file_and_key() {
         path(&data),
         "--config",
         path(&file),
+        "--io",
+        "epoll",
     ];
     let up = Running::start_logging(&args, stderr);
     let data = path(&data);
@@ -82,6 +84,11 @@ fn hangup_reads_policies_again_and_a_bad_file_is_refused_with_file_and_key() {
     std::fs::write(&file, configuration("2", module)).expect("written");
     up.hear("HUP");
     log_says(&log, &["[dns]", "restart"]);
+    let told = std::fs::read_to_string(&log).expect("the log");
+    assert!(
+        !told.contains("[agent]"),
+        "what the command line says is no change of the file: {told}"
+    );
     assert_eq!(
         failures_until_overloaded(data, "1", 8),
         1,

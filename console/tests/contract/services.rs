@@ -1,6 +1,6 @@
 //! Each service as a process of its own, by its own configuration file, and what happens when one is gone.
 
-use crate::lars::{Running, eventually, good, http, path, run_json};
+use crate::lars::{Running, eventually, good, http, path, run, run_json};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -190,4 +190,52 @@ fn counts_wait_for_a_report_that_is_gone() {
     eventually("the later calls are stored too", || {
         (sum_of_calls(&mesh.path("lars.sqlite")) == 12).then_some(())
     });
+}
+
+#[test]
+fn way_to_move_bytes_on_the_command_line_stands_above_the_file() {
+    let mesh = Mesh::new();
+    let mut running = Vec::new();
+    for service in ["dns", "report", "agent"] {
+        let file = mesh.path(&format!("{service}.toml"));
+        let of_file = std::fs::read_to_string(&file).expect("the file");
+        mesh.write(service, &format!("{of_file}io = \"uring\"\n"));
+        running.push(Running::start(&[
+            service,
+            "--config",
+            path(&file),
+            "--io",
+            "epoll",
+        ]));
+    }
+    let (code, status) = run_json(&[
+        "status",
+        "--json",
+        "--agent",
+        path(&mesh.path("agent.sock")),
+        "--dns",
+        &format!("127.0.0.1:{}", mesh.dns),
+        "--report",
+        &format!("127.0.0.1:{}", mesh.report),
+    ]);
+    assert_eq!(code, 0, "{status}");
+    for service in ["agent", "dns", "report"] {
+        let told = &status["services"][service];
+        assert_eq!(
+            [&told["io"], &told["io_reason"]],
+            ["epoll", "asked for"],
+            "{service}"
+        );
+    }
+}
+
+#[test]
+fn unknown_way_to_move_bytes_is_refused_with_those_there_are() {
+    for command in ["agent", "dns", "report", "up"] {
+        let (code, _, stderr) = run(&[command, "--io", "aio"]);
+        assert_eq!(code, 2, "{command}: {stderr}");
+        for word in ["'aio'", "--io", "auto, uring, epoll"] {
+            assert!(stderr.contains(word), "{command}: '{word}' is not in {stderr}");
+        }
+    }
 }

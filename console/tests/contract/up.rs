@@ -1,6 +1,6 @@
 //! `lars up`: one process, one folder, one line when it is ready.
 
-use crate::lars::{Running, addresses, command, eventually, good, http, path, run};
+use crate::lars::{Running, addresses, command, eventually, good, http, path, run, run_json};
 use std::time::Duration;
 
 #[test]
@@ -88,6 +88,30 @@ fn metrics_health_and_readiness_are_served() {
         "a metric of several services stands under one heading"
     );
     assert!(http(&admin, "/nothing").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn up_moves_bytes_as_the_command_line_says_and_metrics_tell_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = path(folder.path());
+    let _up = Running::start(&["up", "--io", "epoll", "--port", "0", "--data", data]);
+    let (code, status) = run_json(&["status", "--json", "--data", data]);
+    assert_eq!(code, 0, "{status}");
+    let admin = addresses(folder.path())["admin"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    let metrics = http(&admin, "/metrics");
+    for service in ["agent", "dns", "report"] {
+        let gauge = format!("lars_pool_io{{service=\"{service}\",kind=\"epoll\",reason=\"asked for\"}} ");
+        assert!(metrics.contains(&gauge), "{gauge} is not in:\n{metrics}");
+        let told = &status["services"][service];
+        assert_eq!(
+            [&told["io"], &told["io_reason"]],
+            ["epoll", "asked for"],
+            "{service}"
+        );
+    }
 }
 
 #[test]
