@@ -77,6 +77,7 @@ over_both! {
         core_that_looks_busily_sleeps_only_when_nothing_comes,
         mail_reaches_a_core_that_looks_busily,
         system_calls_are_counted,
+        many_echoes_of_a_turn_share_its_system_calls,
     }
     mail {
         mail_between_cores_keeps_its_order,

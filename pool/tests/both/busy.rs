@@ -107,3 +107,48 @@ pub(crate) fn system_calls_are_counted(io: IoChoice) {
         ),
     }
 }
+
+pub(crate) fn many_echoes_of_a_turn_share_its_system_calls(io: IoChoice) {
+    const CALLERS: usize = 64;
+    const OUTSTANDING: usize = 32;
+    const ROUNDS: usize = 20;
+    let service = Wanted {
+        cores: 1,
+        ..Wanted::over(io)
+    }
+    .start();
+    let mut holder = Caller::unix(&service);
+    let mut callers: Vec<_> = (0..CALLERS).map(|_| Caller::unix(&service)).collect();
+    for caller in &mut callers {
+        caller.echoes(b"open");
+    }
+    let calls = || service.sum("lars_pool_system_calls_total");
+    let questions = frame(verb::ECHO, b"x").repeat(OUTSTANDING);
+    let before = calls();
+    for _ in 0..ROUNDS {
+        // Under load a core finds many questions when it looks; here that is no matter of luck.
+        let held = service.seen.lock().expect("no handler panics with it");
+        holder.send(verb::HOLD, b"on");
+        for caller in &mut callers {
+            caller.send_bytes(&questions).expect("the service reads");
+        }
+        drop(held);
+        for caller in &mut callers {
+            (0..OUTSTANDING).for_each(|_| assert_eq!(caller.answer(), b"x"));
+        }
+        assert_eq!(holder.answer(), b"on");
+    }
+    let (calls, echoes) = (calls() - before, (ROUNDS * CALLERS * OUTSTANDING) as u64);
+    match io {
+        // One to receive from each caller and two to send to it, since 16 of its questions are one turn's.
+        IoChoice::Epoll => assert!(
+            calls >= (2 * ROUNDS * CALLERS) as u64,
+            "{calls} calls only: nothing is shared here"
+        ),
+        // Some seven a round.
+        _ => assert!(
+            calls > 0 && calls * 100 <= echoes,
+            "{calls} calls for {echoes} echoes"
+        ),
+    }
+}

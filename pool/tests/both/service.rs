@@ -38,6 +38,8 @@ pub(crate) mod verb {
     pub(crate) const ASK: u8 = b'a';
     /// Payload milliseconds u32: answers so much later.
     pub(crate) const LATER: u8 = b'l';
+    /// Echoes once the test lets go of [`Service::seen`]: until then the core does nothing.
+    pub(crate) const HOLD: u8 = b'h';
     /// Echoes, then closes.
     pub(crate) const CLOSE: u8 = b'c';
 }
@@ -146,6 +148,10 @@ impl Echo {
             verb::LATER => {
                 let at = turn.now() + Duration::from_millis(u32_at(payload).into());
                 self.later.push((at, from));
+            }
+            verb::HOLD => {
+                drop(self.seen.lock());
+                answer(turn, from, payload);
             }
             verb::CLOSE => {
                 answer(turn, from, payload);
