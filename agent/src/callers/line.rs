@@ -252,5 +252,5 @@ fn take(record: CallRecord, fold: &mut Fold, tap: &mut TapEnd) {
         calls: record.calls,
     };
     tap.see(seen, record.module);
-    fold.add(record);
+    fold.add(&record);
 }

@@ -8,7 +8,7 @@ use super::{DRAINED, RECORD_WORDS, WRITTEN, place};
 use super::{FORMAT, MAGIC, RECORDS, RING_RECORDS, words_of};
 #[cfg(not(any(loom, miri)))]
 use crate::memfd::Purpose;
-use crate::words::{Ordering, Words};
+use crate::words::{AtomicU64, Ordering, Words};
 #[cfg(not(any(loom, miri)))]
 use std::os::fd::OwnedFd;
 
@@ -116,8 +116,9 @@ impl RingDrain {
         for count in self.drained..self.drained + waiting {
             let words = self.words.span(place(count, self.records), RECORD_WORDS);
             let words = words.and_then(|words| words.first_chunk::<RECORD_WORDS>());
-            let record = words.and_then(|words| {
-                CallRecord::from_words(words.each_ref().map(|word| word.load(Ordering::Relaxed)))
+            let record = words.and_then(|[module, low, high, last]| {
+                let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
+                CallRecord::from_words([read(module), read(low), read(high), read(last)])
             });
             each(record.ok_or(RingBroken::Record(count))?);
         }
