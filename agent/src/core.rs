@@ -40,6 +40,9 @@ const FRAMES_PER_TURN_MAX: usize = 256;
 const BEAT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often owners are told which modules were picked from; far below the shortest `module_idle_s`.
 const USED_INTERVAL: Duration = Duration::from_secs(5);
+/// Nodes whose counts are given away in one turn: a fraction of a millisecond, also where they are in no cache. What is left of
+/// a flush follows in the next turns.
+const FLUSHED_IN_TURN_MAX: usize = 4_096;
 /// How soon a core that finds no room for its memos tries again.
 const MEMO_RETRY: Duration = Duration::from_millis(5);
 
@@ -90,6 +93,8 @@ pub(crate) struct Core {
     /// The recording that a caller of this core asked for.
     recording: Option<Recording>,
     next_flush: Option<Instant>,
+    /// Nodes whose counts are still to be given away in this flush, at most.
+    flushing: usize,
     next_beat: Option<Instant>,
     next_used: Option<Instant>,
 }
@@ -119,6 +124,7 @@ impl Core {
             tap: parts.tap,
             recording: None,
             next_flush: None,
+            flushing: 0,
             next_beat: None,
             next_used: None,
         }
@@ -187,10 +193,13 @@ impl Core {
         }
     }
 
-    /// Gives the counts to the control thread; those for which there is no room stay with the shard.
+    /// Gives counts to the control thread, those of as many nodes as a turn allows; where there is no room they stay with the
+    /// shard.
     fn flush(&mut self, now: Instant) {
         if self.desk.has_room_for_tallies() {
-            let tallies = self.owner.take_tallies(now);
+            let most = self.flushing.min(FLUSHED_IN_TURN_MAX);
+            self.flushing -= most;
+            let tallies = self.owner.take_tallies(now, most);
             self.desk.tallies(tallies);
         }
     }
@@ -278,12 +287,15 @@ impl Handler for Core {
         if is_due(&mut self.next_beat, now, BEAT_INTERVAL) {
             self.owner.beat(now);
         }
-        if is_due(&mut self.next_flush, now, self.flush_interval) {
+        self.desk.tell_drained(turn);
+        let is_last_flush = self.desk.is_last_flush_due();
+        if is_due(&mut self.next_flush, now, self.flush_interval) || is_last_flush {
+            self.flushing = self.owner.tallies_waiting();
+        }
+        if self.flushing > 0 {
             self.flush(now);
         }
-        self.desk.tell_drained(turn);
-        if self.desk.is_last_flush_due() && self.desk.has_room_for_tallies() {
-            self.flush(now);
+        if is_last_flush && self.flushing == 0 {
             self.desk.last_flush_done();
         }
         self.desk.orders(&mut self.owner.orders);
@@ -292,9 +304,11 @@ impl Handler for Core {
         self.counts.connections.set(self.sessions.len() as u64);
         // What is left in line is gone on with at once, after the frames that came meanwhile.
         let line_due = self.owner.has_line().then_some(now);
+        let flush_due = (self.flushing > 0 && self.desk.has_room_for_tallies()).then_some(now);
         [
             retry,
             line_due,
+            flush_due,
             unread_due,
             recording_due,
             owner_due,

@@ -1,8 +1,29 @@
 //! How a shard's part of a large board gets into huge pages: piece by piece, behind the writer, so that no beat of its owner
-//! takes longer than one piece does.
+//! takes longer than one piece does. And how other memory does, which nobody has touched yet.
 
 use crate::layout::{HUGE_WORDS, SMALL_WORDS};
+use std::mem::MaybeUninit;
 use std::ops::Range;
+
+/// Memory that was not touched yet is to be given in huge pages, as far as it fills such and the kernel has any for whoever
+/// asks. An access to it at random then costs one miss instead of two or three.
+pub fn prefer_huge_pages<T>(room: &mut [MaybeUninit<T>]) {
+    const HUGE_BYTES: usize = HUGE_WORDS * size_of::<u64>();
+    let range = room.as_mut_ptr_range();
+    let start = range.start.addr().next_multiple_of(HUGE_BYTES);
+    let end = range.end.addr() / HUGE_BYTES * HUGE_BYTES;
+    if start < end {
+        // SAFETY: advice about memory that is ours alone while it is borrowed, and that changes nothing in it. A kernel that
+        // has no huge pages refuses it.
+        unsafe {
+            libc::madvise(
+                range.start.with_addr(start).cast(),
+                end - start,
+                libc::MADV_HUGEPAGE,
+            )
+        };
+    }
+}
 
 /// What is next of one part of the board that fills from its start.
 #[derive(Debug)]

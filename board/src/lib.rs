@@ -47,6 +47,7 @@ pub use choice::{Choice, Picked, Token};
 pub use entry::{Entry, EntryNode, Hot, NodeSlot, Retries, Rule};
 #[cfg(not(any(loom, miri)))]
 pub use fork::ForkWord;
+pub use huge::prefer_huge_pages;
 pub use layout::{BOARD_MODULES_MAX, BOARD_SHARDS_MAX};
 #[cfg(not(any(loom, miri)))]
 pub use packets::{Packet, PacketListener, Packets, wait};

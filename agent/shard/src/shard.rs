@@ -1,5 +1,7 @@
 //! The modules that one core owns: wanted, learnt, judged, counted, dropped.
 
+mod account;
+mod accounts;
 mod known;
 mod learning;
 mod ledger;
@@ -8,7 +10,6 @@ mod node;
 mod policies;
 mod reload;
 mod run;
-mod slots;
 mod timers;
 mod timing;
 mod watch;
@@ -26,7 +27,6 @@ use ledger::Ledger;
 use modules::{Module, Modules, State};
 use policies::Policies;
 pub use run::CallRun;
-use slots::Slots;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ pub struct ShardCounts {
     pub held: u64,
     /// Routes held back so far.
     pub held_total: u64,
-    /// Nodes and modules whose calls are being counted.
+    /// Nodes that are in no route held here and whose calls are being counted.
     pub accounts: u64,
     /// Reports refused so far: of a node that nobody could call, or of one more unknown node than there is room for.
     pub reports_refused_total: u64,
@@ -98,7 +98,6 @@ const DUE_MAX: usize = 1_024;
 pub struct Shard {
     modules: Modules,
     policies: Policies,
-    slots: Slots,
     ledger: Ledger,
     timers: Timers,
     watch: Watch,
@@ -116,7 +115,6 @@ impl Shard {
         Self {
             modules: Modules::new(config.modules_max as usize),
             policies: Policies::new(&config.policy, config.module_policies),
-            slots: Slots::default(),
             ledger: Ledger::default(),
             timers: Timers::new(),
             watch: Watch::default(),
@@ -197,14 +195,14 @@ impl Shard {
     /// `in_flight` is asked about nodes of modules held here alone.
     pub fn due(&mut self, now: Instant, in_flight: &dyn InFlight, commands: &mut Vec<Command>) {
         for _ in 0..DUE_MAX {
-            let Some((at, timer)) = self.timers.pop_due(now) else {
+            let Some(timer) = self.pop_due(now) else {
                 break;
             };
             match timer {
-                Timer::Module(module) => self.module_due(now, at, module, commands),
-                Timer::Node(module, node) => self.node_due(now, at, module, node, commands),
-                Timer::Look(module) => self.look_due(now, at, module, in_flight, commands),
-                Timer::Window(account) => self.ledger.close_window(account, at),
+                Timer::Module(module) => self.module_due(now, module, commands),
+                Timer::Node(module, node) => self.node_due(now, module, node, commands),
+                Timer::Look(module) => self.look_due(now, module, in_flight, commands),
+                Timer::Window(account) => self.ledger.close_window(account, now),
             }
         }
         self.sweep_timers();
@@ -264,11 +262,15 @@ impl Shard {
         explanation
     }
 
-    /// Takes the counts gathered since the last call, appended to `tallies` (ages are 0: they are fresh). Visits only
-    /// what has something to give.
-    pub fn take_tallies(&mut self, now: Instant, tallies: &mut Vec<Tally>) {
-        let _ = now;
-        self.ledger.take(tallies);
+    /// Nodes at most of which there are counts to take.
+    pub fn tallies_waiting(&self) -> usize {
+        self.ledger.waiting()
+    }
+
+    /// Takes the counts gathered since the last call of `most` nodes, the longest gathered first, appended to `tallies` (ages
+    /// are 0: they are fresh). Visits only what has something to give.
+    pub fn take_tallies(&mut self, now: Instant, most: usize, tallies: &mut Vec<Tally>) {
+        self.ledger.take(&mut self.timers, now, most, tallies);
     }
 
     /// How many modules are held.
@@ -281,7 +283,7 @@ impl Shard {
         ShardCounts {
             modules: self.modules.len() as u64,
             held_total: self.held_total,
-            accounts: self.ledger.len() as u64,
+            accounts: self.ledger.loose() as u64,
             reports_refused_total: self.ledger.refused(),
             ..self.modules.counts()
         }
@@ -304,6 +306,8 @@ impl Shard {
 
     fn forget(&mut self, now: Instant, module: ModuleId, commands: &mut Vec<Command>) {
         self.give_back(now, module);
+        let armed = self.modules.get(module).is_some_and(|held| held.armed.is_some());
+        self.timers.outdate(usize::from(armed));
         self.modules.remove(module);
         commands.push(Command::Unsubscribe(module));
     }
@@ -312,8 +316,10 @@ impl Shard {
     fn give_back(&mut self, now: Instant, module: ModuleId) {
         if let Some(known) = self.modules.known_mut(module) {
             self.watch.end(&mut known.watched);
+            self.timers.outdate(usize::from(known.armed.is_some()));
             for node in &known.nodes {
-                self.slots.give_back(now, node.slot);
+                self.timers.outdate(usize::from(node.armed.is_some()));
+                self.ledger.give_back(&mut self.timers, now, node.account);
             }
         }
     }

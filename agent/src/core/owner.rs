@@ -137,10 +137,15 @@ impl Owner {
         self.execute(now);
     }
 
-    /// The counts since the last time.
-    pub(crate) fn take_tallies(&mut self, now: Instant) -> Vec<Tally> {
+    /// Nodes at most of which there are counts to take.
+    pub(crate) fn tallies_waiting(&self) -> usize {
+        self.shard.tallies_waiting()
+    }
+
+    /// The counts of `most` nodes since the last time.
+    pub(crate) fn take_tallies(&mut self, now: Instant, most: usize) -> Vec<Tally> {
         let mut tallies = Vec::new();
-        self.shard.take_tallies(now, &mut tallies);
+        self.shard.take_tallies(now, most, &mut tallies);
         tallies
     }
 

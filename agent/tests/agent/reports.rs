@@ -3,8 +3,8 @@
 use crate::fake_report::FakeReport;
 use crate::house::{House, module_of, node, over_both};
 use lars_pool::IoChoice;
-use lars_wire::ModuleId;
 use lars_wire::caller::{Outcome, Report};
+use lars_wire::{ModuleId, NodeAddr};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ over_both!(
     calls_to_a_module_that_nobody_knows_are_counted_too,
     report_that_lost_its_records_gets_the_counts_under_another_identity,
     stop_brings_the_last_counts_to_report,
+    counts_of_more_nodes_than_a_turn_gives_away_all_arrive,
     stop_without_report_is_quick,
 );
 
@@ -123,6 +124,31 @@ fn stop_brings_the_last_counts_to_report(io: IoChoice) {
     for module in modules {
         assert_eq!(house.report.sum(module, node), [1_000, 0, 0, 0]);
     }
+}
+
+fn counts_of_more_nodes_than_a_turn_gives_away_all_arrive(io: IoChoice) {
+    const NODES: u32 = 16_000;
+    let mut house = House::new(io);
+    house.config.flush_interval_ms = 300;
+    house.start();
+    let module = module_of(0, 0);
+    let mut caller = house.caller();
+    let mut report_each = || {
+        for number in 0..NODES {
+            let node = NodeAddr::from_ipv4_number(0x0a00_0001 + number, 80);
+            caller.report(module, node, Outcome::Ok, 1);
+        }
+    };
+    report_each();
+    house.report.wait_total(u64::from(NODES));
+    // Nothing waits for a flush before the end.
+    report_each();
+    assert!(house.stop() < Duration::from_millis(1_500));
+    for number in [0, 4_095, 4_096, 8_192, NODES - 1] {
+        let node = NodeAddr::from_ipv4_number(0x0a00_0001 + number, 80);
+        assert_eq!(house.report.sum(module, node), [2, 0, 0, 0], "{number}");
+    }
+    house.report.wait_total(2 * u64::from(NODES));
 }
 
 fn stop_without_report_is_quick(io: IoChoice) {

@@ -65,6 +65,15 @@ impl NodeMind {
         }
     }
 
+    /// Whether calls that go well change nothing before the module's nodes are looked at together: they may be told of as
+    /// late as that, and several at a time.
+    pub(crate) fn may_wait(&self) -> bool {
+        match self {
+            Self::Adaptive(mind) => mind.may_wait(),
+            Self::Classic(_) => false,
+        }
+    }
+
     /// When time alone may change something: [`Self::settle`] wants to be called then. None where only a call can, or
     /// where the module's nodes are looked at together.
     pub(crate) fn deadline(&self, policy: &Policy) -> Option<Instant> {

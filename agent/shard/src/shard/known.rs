@@ -1,10 +1,12 @@
 //! A module whose route is here: its nodes, the order in which they stand on the board, and what is held back.
 
+use super::ledger::Ledger;
 use super::node::Node;
 use super::policies::{Policies, PolicyPlace};
-use super::slots::Slots;
+use super::timers::Timers;
 use super::watch::Watched;
 use super::zone::{Seen, ZonePreference};
+use crate::book::RouteNews;
 use crate::changes::{CHANGES_KEPT_MAX, NodeChange};
 use crate::guard::Guard;
 use crate::policy::{GroupMind, InFlight, Policy};
@@ -51,18 +53,15 @@ impl Known {
         now: Instant,
         policies: &Policies,
         place: PolicyPlace,
-        slots: &mut Slots,
-        version: u64,
-        route: &Arc<Route>,
+        ledger: &mut Ledger,
+        news: &RouteNews,
     ) -> Self {
         let policy = policies.at(place);
-        let nodes = (0..).zip(route.nodes());
-        let nodes = nodes.map(|(place, node)| Node::new(now, policy, slots.lend(now, place), node, false));
-        Self {
+        let mut known = Self {
             policy: place,
-            version,
-            route: route.clone(),
-            nodes: nodes.collect(),
+            version: news.version,
+            route: news.route.clone(),
+            nodes: Vec::new(),
             group: policy.new_group(now),
             armed: None,
             watched: Watched::default(),
@@ -70,7 +69,15 @@ impl Known {
             guard: Guard::default(),
             ask_at: None,
             publish_due: false,
-        }
+        };
+        known.nodes = news
+            .route
+            .nodes()
+            .iter()
+            .map(|node| Node::new(now, policy, ledger.lend(now, news.module, node.addr), node, false))
+            .collect();
+        known.keep_accounts(ledger);
+        known
     }
 
     /// Takes a new route: nodes that stay keep what is thought of them. Returns whether anything changed.
@@ -78,39 +85,59 @@ impl Known {
         &mut self,
         now: Instant,
         policy: &Policy,
-        slots: &mut Slots,
-        version: u64,
-        route: &Arc<Route>,
+        ledger: &mut Ledger,
+        timers: &mut Timers,
+        news: &RouteNews,
     ) -> bool {
-        if (self.version, &self.route) == (version, route) {
+        if (self.version, &self.route) == (news.version, &news.route) {
             return false;
         }
-        self.version = version;
-        self.route = route.clone();
+        self.version = news.version;
+        self.route = news.route.clone();
         self.order.clear();
         let mut older = std::mem::take(&mut self.nodes).into_iter().peekable();
-        for (place, route_node) in route.nodes().iter().enumerate() {
+        for route_node in news.route.nodes() {
             while let Some(gone) = older.next_if(|node| node.addr < route_node.addr) {
-                slots.give_back(now, gone.slot);
+                ledger.give_back(timers, now, gone.account);
             }
             let node = match older.next_if(|node| node.addr == route_node.addr) {
                 Some(mut node) => {
                     node.update(now, route_node);
-                    slots.put(node.slot, place);
                     node
                 }
-                None => Node::new(now, policy, slots.lend(now, place), route_node, true),
+                None => {
+                    let account = ledger.lend(now, news.module, route_node.addr);
+                    Node::new(now, policy, account, route_node, true)
+                }
             };
             self.nodes.push(node);
         }
-        older.for_each(|gone| slots.give_back(now, gone.slot));
+        older.for_each(|gone| ledger.give_back(timers, now, gone.account));
+        self.keep_accounts(ledger);
         true
     }
 
-    /// The place of the node at `addr`: where its slot says, else by a search.
-    pub(super) fn find(&self, addr: NodeAddr, hint: Option<usize>) -> Option<usize> {
-        hint.filter(|&place| self.nodes.get(place).is_some_and(|node| node.addr == addr))
-            .or_else(|| self.nodes.binary_search_by_key(&addr, |node| node.addr).ok())
+    /// Tells the accounts where their nodes stand, and how.
+    pub(super) fn keep_accounts(&self, ledger: &mut Ledger) {
+        for (place, node) in self.nodes.iter().enumerate() {
+            let account = ledger.at_mut(node.account);
+            // NODES_MAX is 16,384: a place fits.
+            (account.place, account.policy) = (place as u16, self.policy);
+            node.tell(account);
+        }
+    }
+
+    /// The nodes' minds hear of the calls that wait in their accounts. Returns when the last of those ended.
+    pub(super) fn catch_up(&mut self, policy: &Policy, ledger: &mut Ledger) -> Option<Instant> {
+        let nodes = self.nodes.iter_mut();
+        nodes
+            .filter_map(|node| node.catch_up(policy, &mut self.group, ledger))
+            .max()
+    }
+
+    /// The place of the node at `addr`.
+    pub(super) fn find(&self, addr: NodeAddr) -> Option<usize> {
+        self.nodes.binary_search_by_key(&addr, |node| node.addr).ok()
     }
 
     /// The nodes in the board's order: those in use; overloaded and probing ones; idle ones that are kept in reserve, since

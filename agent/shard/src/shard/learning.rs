@@ -26,14 +26,7 @@ impl Shard {
 
     pub(super) fn publish_first(&mut self, now: Instant, news: &RouteNews, commands: &mut Vec<Command>) {
         let place = self.policies.place(news.module);
-        let mut known = Known::new(
-            now,
-            &self.policies,
-            place,
-            &mut self.slots,
-            news.version,
-            &news.route,
-        );
+        let mut known = Known::new(now, &self.policies, place, &mut self.ledger, news);
         publish(&mut known, news.module, commands);
         self.modules.set_state(news.module, State::Known(Box::new(known)));
         self.arm_module(news.module);
@@ -50,7 +43,6 @@ impl Shard {
         let Some(known) = self.modules.known_mut(module) else {
             return;
         };
-        let policy = self.policies.at(known.policy);
         let was_held = known.guard.holds();
         let believed = known.guard.passes(&known.route, &news.route, news.explained);
         let holds = known.guard.holds();
@@ -62,7 +54,8 @@ impl Shard {
             }
         } else if found {
             known.ask_at = None;
-            if known.replace(now, policy, &mut self.slots, news.version, &news.route) {
+            let policy = self.policies.at(known.policy);
+            if known.replace(now, policy, &mut self.ledger, &mut self.timers, news) {
                 publish(known, module, commands);
             }
         } else {

@@ -3,6 +3,8 @@
 
 use super::ShardCounts;
 use super::known::Known;
+use super::ledger::Ledger;
+use super::policies::Policies;
 use hashbrown::HashMap;
 use lars_wire::ModuleId;
 use std::collections::VecDeque;
@@ -22,7 +24,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Module {
     pub(super) state: State,
-    /// When it was last wanted or picked from.
+    /// When it was last wanted, picked from or reported of.
     pub(super) last_used: Instant,
     /// The instant of its live entry among the timers.
     pub(super) armed: Option<Instant>,
@@ -42,6 +44,15 @@ impl Module {
         match &mut self.state {
             State::Known(known) => Some(known),
             State::Wanted | State::NotFound { .. } => None,
+        }
+    }
+
+    /// Its nodes' minds hear of the calls that wait in their accounts.
+    pub(super) fn catch_up(&mut self, policies: &Policies, ledger: &mut Ledger) {
+        if let State::Known(known) = &mut self.state
+            && let Some(called) = known.catch_up(policies.at(known.policy), ledger)
+        {
+            self.last_used = self.last_used.max(called);
         }
     }
 

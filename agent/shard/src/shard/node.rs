@@ -1,28 +1,27 @@
 //! One node of a known module: what the route says of it, and what its calls said.
 
-use super::ledger::{AccountHint, NO_ACCOUNT};
+use super::account::Account;
+use super::ledger::{AccountNumber, Ledger};
 use super::zone::Seen;
 use crate::changes::NodeChange;
-use crate::policy::adaptive::{Judged, Mind};
-use crate::policy::{InFlight, NodeMind, Policy};
+use crate::policy::adaptive::{Ended, Judged, Mind};
+use crate::policy::{GroupMind, InFlight, NodeMind, Policy};
 use lars_board::{EntryNode, NodeSlot};
-use lars_wire::caller::{NodeExplained, NodeView};
+use lars_wire::caller::{NodeExplained, NodeView, Outcome};
 use lars_wire::{ModuleId, NodeAddr, NodeState, RouteNode};
 use std::time::Instant;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) addr: NodeAddr,
-    /// The number under which readers know it.
-    pub(super) slot: NodeSlot,
+    /// Where its calls are counted; readers know it by that number.
+    pub(super) account: AccountNumber,
     weight: u16,
     /// Since when the operator wants no new picks; none while it serves.
     draining_since: Option<Instant>,
     pub(super) mind: NodeMind,
     /// How it stood when that was last noted.
     noted: NodeView,
-    /// Where its account stood last.
-    pub(super) account: AccountHint,
     /// The instant of its live entry among the timers.
     pub(super) armed: Option<Instant>,
 }
@@ -32,18 +31,17 @@ impl Node {
     pub(super) fn new(
         now: Instant,
         policy: &Policy,
-        slot: NodeSlot,
+        account: AccountNumber,
         route_node: &RouteNode,
         warms: bool,
     ) -> Self {
         let mut node = Self {
             addr: route_node.addr,
-            slot,
+            account,
             weight: route_node.weight,
             draining_since: None,
             mind: policy.new_mind(now, warms),
             noted: NodeView::Idle,
-            account: NO_ACCOUNT,
             armed: None,
         };
         node.update(now, route_node);
@@ -58,6 +56,36 @@ impl Node {
             NodeState::Serving => None,
             NodeState::Draining => self.draining_since.or(Some(now)),
         };
+    }
+
+    /// Tells its account how it stands, so that calls are counted and wait as its mind would have them.
+    pub(super) fn tell(&self, account: &mut Account) {
+        account.overloaded = self.mind.is_overloaded();
+        account.may_wait = self.mind.may_wait();
+    }
+
+    /// Its mind hears of the calls that wait in its account. Returns when the last of them ended; none where none waited.
+    pub(super) fn catch_up(
+        &mut self,
+        policy: &Policy,
+        group: &mut GroupMind,
+        ledger: &mut Ledger,
+    ) -> Option<Instant> {
+        let waiting = ledger.at_mut(self.account).take_noted();
+        let mut last = None;
+        for noted in waiting {
+            let at = ledger.instant(noted.at)?;
+            let ended = Ended {
+                outcome: Outcome::Ok,
+                calls: noted.calls,
+                latency_us: noted.latency_us,
+                probe: false,
+                counted: noted.counted,
+            };
+            self.mind.record(policy, group, at, &ended);
+            last = Some(at);
+        }
+        last
     }
 
     /// How readers are to see it.
@@ -80,7 +108,7 @@ impl Node {
 
     pub(super) fn entry(&self) -> EntryNode {
         EntryNode {
-            slot: self.slot,
+            slot: self.account.slot(),
             hot: self.mind.hot(),
             ..EntryNode::new(self.addr, self.weight, self.view())
         }
@@ -129,7 +157,7 @@ impl Node {
             since_ms: now.saturating_duration_since(since).as_millis() as u64,
             reason,
             cost_us: self.mind.cost_us(policy),
-            in_flight: in_flight.balance(self.slot).max(0) as u32,
+            in_flight: in_flight.balance(self.account.slot()).max(0) as u32,
             next_probe_ms: next_probe.map(|at| at.saturating_duration_since(now).as_millis() as u64),
         }
     }
@@ -151,7 +179,7 @@ impl Judged for Node {
     }
 
     fn slot(&self) -> NodeSlot {
-        self.slot
+        self.account.slot()
     }
 
     fn weight(&self) -> u16 {

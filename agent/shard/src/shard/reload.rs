@@ -26,7 +26,10 @@ impl Shard {
             let Some(known) = self.modules.known_mut(module) else {
                 continue;
             };
-            let older = before.at(std::mem::replace(&mut known.policy, place));
+            let older = before.at(known.policy);
+            known.catch_up(older, &mut self.ledger);
+            known.policy = place;
+            known.keep_accounts(&mut self.ledger);
             if older == policy {
                 continue;
             }
@@ -40,8 +43,8 @@ impl Shard {
                 } else {
                     node.mind = policy.new_mind(now, false);
                 }
-                let overloaded = node.mind.is_overloaded();
-                self.ledger.restate(module, node.addr, overloaded, node.account);
+                node.tell(self.ledger.at_mut(node.account));
+                self.ledger.restate(now, node.account);
                 let deadline = node.mind.deadline(policy);
                 arm(
                     &mut self.timers,

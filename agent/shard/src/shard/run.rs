@@ -1,13 +1,13 @@
 //! Calls that came folded: what the owner is told of callers that report in rings, and what a single report is, too.
 
-use super::ledger::Standing;
+use super::ledger::AccountNumber;
 use super::timers::{Timer, arm};
 use super::{Command, Shard, publish};
+use crate::policy::GroupMind;
 use crate::policy::adaptive::Ended;
 use lars_board::{NodeSlot, Token};
 use lars_wire::caller::{Outcome, Report};
 use lars_wire::{ModuleId, NodeAddr};
-use std::hint::black_box;
 use std::time::Instant;
 
 /// Calls to one node that ended alike, one behind the other.
@@ -66,78 +66,110 @@ impl From<&Report> for CallRun {
     }
 }
 
-/// How the shard came to know that calls ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// By a report; the pick counted as in flight in this process, or did not.
-    Report { counted: bool },
-    /// By a ring: the pick was made in another process.
-    Elsewhere,
-}
-
 impl Shard {
     /// A call ended. Counted exactly, whether its node is in a route held here or not.
     pub fn report(&mut self, now: Instant, report: &Report, commands: &mut Vec<Command>) {
-        let told = Told::Report {
-            counted: Token(report.token).is_counted(),
-        };
-        self.count(now, &CallRun::from(report), told, commands);
+        let counted = Token(report.token).is_counted();
+        self.count(now, &CallRun::from(report), counted, commands);
     }
 
     /// Looks at what [`Self::ended`] needs of each of some runs, one of which says nothing about where the next one leads: so
     /// the processor waits for the memory of several at a time, and not for each by itself.
     pub fn look_ahead(&self, runs: &[CallRun]) {
-        for run in runs {
-            let place = self.slots.place(run.slot);
-            let known = self.modules.known(run.module);
-            if let Some(node) = place.and_then(|place| known?.nodes.get(place)) {
-                black_box((node.addr.port(), self.ledger.is_dirty(node.account)));
-            }
-        }
+        self.ledger.look_ahead(runs);
     }
 
-    /// Calls ended whose picks nobody here has seen, so their module is in use.
+    /// Calls ended whose picks nobody in this process has seen.
     pub fn ended(&mut self, now: Instant, run: &CallRun, commands: &mut Vec<Command>) {
-        self.count(now, run, Told::Elsewhere, commands);
+        self.count(now, run, false, commands);
     }
 
-    fn count(&mut self, now: Instant, run: &CallRun, told: Told, commands: &mut Vec<Command>) {
+    /// `counted`: whether the picks counted as in flight in this process.
+    fn count(&mut self, now: Instant, run: &CallRun, counted: bool, commands: &mut Vec<Command>) {
         if !run.node.is_callable() || run.calls == 0 {
             return self.ledger.refuse();
         }
-        let module = run.module;
-        let hint = self.slots.place(run.slot);
-        let held = self.modules.get_mut(module);
-        let known = held.and_then(|held| {
-            if told == Told::Elsewhere {
-                held.last_used = now;
-            }
-            held.known_mut()
-        });
-        let Some((known, place)) = known.and_then(|known| {
-            let place = known.find(run.node, hint)?;
-            Some((known, place))
-        }) else {
-            let window = self.policies.of(module).status_window();
+        let found = self.ledger.find(run.slot, run.module, run.node);
+        let Some(number) = found.or_else(|| self.search(run)) else {
+            let window = self.policies.of(run.module).status_window();
             return self.ledger.count_stray(&mut self.timers, now, run, window);
         };
+        let at = self.ledger.tick(now);
+        let account = self.ledger.at_mut(number);
+        let waits = run.outcome == Outcome::Ok && account.note(at, run.calls, run.latency_mean_us(), counted);
+        if waits {
+            let (policy, is_watched) = (self.policies.at(account.policy), account.is_watched);
+            self.ledger.count(at, run, policy.status_window(), number);
+            if !is_watched {
+                self.begin_watch(now, run.module);
+            }
+        } else {
+            self.judge(now, run, counted, number, commands);
+        }
+    }
+
+    /// The account of a node whose number the report does not bring along.
+    #[cold]
+    fn search(&self, run: &CallRun) -> Option<AccountNumber> {
+        let known = self.modules.known(run.module)?;
+        let place = known.find(run.node)?;
+        Some(known.nodes[place].account)
+    }
+
+    /// The first call since the last look: the module is in use, and its nodes are to be looked at soon.
+    #[cold]
+    fn begin_watch(&mut self, now: Instant, module: ModuleId) {
+        let Some(held) = self.modules.get_mut(module) else {
+            return;
+        };
+        held.last_used = now;
+        let Some(known) = held.known_mut() else { return };
+        for node in &known.nodes {
+            self.ledger.at_mut(node.account).is_watched = true;
+        }
+        if let GroupMind::Adaptive(group) = &known.group {
+            self.watch.begin(&mut known.watched, known.nodes.len());
+            let look_at = self.watch.gather(&mut self.ledger, group.look_after(now));
+            arm(
+                &mut self.timers,
+                &mut known.armed,
+                Some(look_at),
+                Timer::Look(module),
+            );
+            self.sweep_timers();
+        }
+    }
+
+    /// Calls ended that may change at once how their node stands.
+    fn judge(
+        &mut self,
+        now: Instant,
+        run: &CallRun,
+        counted: bool,
+        number: AccountNumber,
+        commands: &mut Vec<Command>,
+    ) {
+        let module = run.module;
+        let Some(held) = self.modules.get_mut(module) else {
+            return;
+        };
+        held.last_used = now;
+        let Some(known) = held.known_mut() else { return };
         let policy = self.policies.at(known.policy);
-        let node = &mut known.nodes[place];
+        let node = &mut known.nodes[usize::from(self.ledger.at(number).place)];
         let before = node.view();
+        node.catch_up(policy, &mut known.group, &mut self.ledger);
         let ended = Ended {
             outcome: run.outcome,
             calls: run.calls,
             latency_us: run.latency_mean_us(),
             probe: run.probe,
-            counted: told == Told::Report { counted: true },
+            counted,
         };
         let look_at = node.mind.record(policy, &mut known.group, now, &ended);
-        let standing = Standing {
-            overloaded: node.mind.is_overloaded(),
-            status_window: policy.status_window(),
-        };
-        self.ledger
-            .count(&mut self.timers, now, run, standing, &mut node.account);
+        node.tell(self.ledger.at_mut(number));
+        let at = self.ledger.tick(now);
+        self.ledger.count(at, run, policy.status_window(), number);
         let deadline = node.mind.deadline(policy);
         arm(
             &mut self.timers,

@@ -1,7 +1,8 @@
 //! What time alone brings about, and the timers that call for it.
 
 use super::learning::HOLD_MAX;
-use super::modules::State;
+use super::ledger::Ledger;
+use super::modules::{Modules, State};
 use super::timers::{Timer, arm};
 use super::{Command, Shard, publish};
 use crate::policy::{GroupMind, InFlight, Policy};
@@ -10,17 +11,13 @@ use lars_wire::{ModuleId, NodeAddr};
 use std::time::Instant;
 
 impl Shard {
-    pub(super) fn module_due(
-        &mut self,
-        now: Instant,
-        at: Instant,
-        module: ModuleId,
-        commands: &mut Vec<Command>,
-    ) {
-        let Some(held) = self.modules.get_mut(module).filter(|held| held.armed == Some(at)) else {
+    pub(super) fn module_due(&mut self, now: Instant, module: ModuleId, commands: &mut Vec<Command>) {
+        let Some(held) = self.modules.get_mut(module) else {
             return;
         };
         held.armed = None;
+        // Calls that wait in accounts were calls to it all the same.
+        held.catch_up(&self.policies, &mut self.ledger);
         let is_idle = held.last_used + self.module_idle <= now;
         match &mut held.state {
             State::NotFound { until } if *until <= now => return self.forget(now, module, commands),
@@ -45,7 +42,6 @@ impl Shard {
     pub(super) fn node_due(
         &mut self,
         now: Instant,
-        at: Instant,
         module: ModuleId,
         addr: NodeAddr,
         commands: &mut Vec<Command>,
@@ -53,19 +49,16 @@ impl Shard {
         let Some(known) = self.modules.known_mut(module) else {
             return;
         };
-        let Some(place) = known.find(addr, None) else {
+        let Some(place) = known.find(addr) else {
             return;
         };
         let policy = self.policies.at(known.policy);
         let node = &mut known.nodes[place];
-        if node.armed != Some(at) {
-            return;
-        }
         node.armed = None;
         let before = node.view();
         node.mind.settle(policy, now);
-        self.ledger
-            .restate(module, addr, node.mind.is_overloaded(), node.account);
+        node.tell(self.ledger.at_mut(node.account));
+        self.ledger.restate(now, node.account);
         let deadline = node.mind.deadline(policy);
         arm(
             &mut self.timers,
@@ -82,35 +75,36 @@ impl Shard {
     pub(super) fn look_due(
         &mut self,
         now: Instant,
-        at: Instant,
         module: ModuleId,
         in_flight: &dyn InFlight,
         commands: &mut Vec<Command>,
     ) {
-        let Some(known) = self
-            .modules
-            .known_mut(module)
-            .filter(|known| known.armed == Some(at))
-        else {
+        let Some(held) = self.modules.get_mut(module) else {
             return;
         };
+        held.catch_up(&self.policies, &mut self.ledger);
+        let Some(known) = held.known_mut() else { return };
         known.armed = None;
-        let (GroupMind::Adaptive(group), Policy::Adaptive(rule)) =
-            (&mut known.group, self.policies.at(known.policy))
-        else {
+        let policy = self.policies.at(known.policy);
+        let (GroupMind::Adaptive(group), Policy::Adaptive(rule)) = (&mut known.group, policy) else {
             return self.watch.end(&mut known.watched);
         };
-        let pause = self.watch.pause();
+        let pause = self.watch.pause(&mut self.random);
         let turn = group.look(rule, now, pause, &mut known.nodes, in_flight, &mut self.random);
         if turn.next.is_none() {
             self.watch.end(&mut known.watched);
         }
-        arm(&mut self.timers, &mut known.armed, turn.next, Timer::Look(module));
-        if turn.publish {
-            for node in &known.nodes {
-                self.ledger
-                    .restate(module, node.addr, node.mind.is_overloaded(), node.account);
+        let next = turn.next.map(|at| self.watch.gather(&mut self.ledger, at));
+        arm(&mut self.timers, &mut known.armed, next, Timer::Look(module));
+        for node in &known.nodes {
+            let account = self.ledger.at_mut(node.account);
+            node.tell(account);
+            account.is_watched = false;
+            if turn.publish {
+                self.ledger.restate(now, node.account);
             }
+        }
+        if turn.publish {
             publish(known, module, commands);
         } else if turn.refresh && !known.publish_due {
             commands.push(Command::Refresh(module));
@@ -134,15 +128,31 @@ impl Shard {
     pub(super) fn sweep_timers(&mut self) {
         if self.timers.wants_sweep() {
             let (modules, ledger) = (&self.modules, &self.ledger);
-            self.timers.sweep(|at, timer| match timer {
-                Timer::Module(module) => modules.get(module).is_some_and(|held| held.armed == Some(at)),
-                Timer::Node(module, addr) => modules.known(module).is_some_and(|known| {
-                    let place = known.find(addr, None);
-                    place.is_some_and(|place| known.nodes[place].armed == Some(at))
-                }),
-                Timer::Look(module) => modules.known(module).is_some_and(|known| known.armed == Some(at)),
-                Timer::Window(account) => ledger.is_open(account, at),
-            });
+            self.timers.sweep(|at, timer| is_live(modules, ledger, at, timer));
         }
+    }
+
+    /// The next thing that is due, and that somebody still waits for.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        loop {
+            let (at, timer) = self.timers.pop_due(now)?;
+            if is_live(&self.modules, &self.ledger, at, timer) {
+                return Some(timer);
+            }
+            self.timers.popped_stale();
+        }
+    }
+}
+
+/// Whether somebody waits for this entry of the timers.
+fn is_live(modules: &Modules, ledger: &Ledger, at: Instant, timer: Timer) -> bool {
+    match timer {
+        Timer::Module(module) => modules.get(module).is_some_and(|held| held.armed == Some(at)),
+        Timer::Node(module, addr) => modules.known(module).is_some_and(|known| {
+            let place = known.find(addr);
+            place.is_some_and(|place| known.nodes[place].armed == Some(at))
+        }),
+        Timer::Look(module) => modules.known(module).is_some_and(|known| known.armed == Some(at)),
+        Timer::Window(account) => ledger.is_armed(account, at),
     }
 }

@@ -1,11 +1,19 @@
 //! How many nodes are looked at again and again, so that looking takes a bounded part of a core however many modules a host
 //! calls: the more there are, the longer from one look at a module to the next.
 
-use std::time::Duration;
+use super::ledger::Ledger;
+use std::time::{Duration, Instant};
 
-/// Nodes looked at in a second. One was measured at 50 to 70 ns, and as much again for memory that is in no cache: some
-/// percent of a core. A thousand modules of ten nodes are then looked at every 40 ms, a hundred as often as ever.
-const LOOKS_PER_S_MAX: u64 = 250_000;
+/// Nodes looked at in a second. One was measured at 50 to 70 ns, and at half a microsecond where there are millions and no
+/// cache holds them: at most some percent of a core. A thousand modules of ten nodes are then looked at every 100 ms, a
+/// hundred as often as ever.
+const LOOKS_PER_S_MAX: u64 = 100_000;
+
+/// A shorter pause makes no difference: a module is looked at every 10 ms at most.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Looks within this time are made together.
+const GATHERED: Duration = Duration::from_millis(2);
 
 /// The nodes of all modules that are looked at.
 #[derive(Debug, Default)]
@@ -31,8 +39,26 @@ impl Watch {
         self.nodes -= u64::from(std::mem::take(&mut module.0));
     }
 
-    /// The least time between two looks at a module, unless one is urgent.
-    pub(super) fn pause(&self) -> Duration {
+    /// The least time until the next look at a module, unless one is urgent: half of the mean up to one and a half times as
+    /// much, by chance, so that modules that were first called together are not looked at together for ever.
+    pub(super) fn pause(&self, random: &mut fastrand::Rng) -> Duration {
+        let mean = self.mean();
+        if mean < PAUSE_MIN {
+            return mean;
+        }
+        mean.mul_f64(0.5 + random.f64())
+    }
+
+    /// When to look that is to look at `at`: where there are many, several together, so that a core sleeps in between.
+    pub(super) fn gather(&self, ledger: &mut Ledger, at: Instant) -> Instant {
+        if self.mean() < PAUSE_MIN {
+            at
+        } else {
+            ledger.round_up(at, GATHERED)
+        }
+    }
+
+    fn mean(&self) -> Duration {
         Duration::from_micros(self.nodes * 1_000_000 / LOOKS_PER_S_MAX)
     }
 }

@@ -180,7 +180,7 @@ fn pick_never_returns_a_removed_or_draining_node_and_every_call_is_counted() {
             world.pass(random.u64(1..100));
         }
         let mut tallies = Vec::new();
-        world.shard.take_tallies(world.now, &mut tallies);
+        world.shard.take_tallies(world.now, usize::MAX, &mut tallies);
         let mut told: HashMap<NodeAddr, [u64; 2]> = HashMap::new();
         for tally in &tallies {
             let sums = told.entry(tally.node).or_default();

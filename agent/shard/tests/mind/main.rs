@@ -16,6 +16,7 @@ mod shard_counts;
 mod shard_modules;
 mod shard_nodes;
 mod shard_reload;
+mod shard_waiting;
 mod shard_watch;
 mod shard_zone;
 mod spool;

@@ -107,7 +107,13 @@ fn looks_are_bounded_however_many_modules_are_called_and_a_dead_node_goes_at_onc
     assert!((9_000..=11_000).contains(&few), "ten modules each 10 ms: {few}");
     bench.pass(Duration::from_secs(1), MODULES);
     let many = bench.pass(Duration::from_secs(1), MODULES);
-    assert!((100_000..=260_000).contains(&many), "{many} of 1,000,000");
+    assert!((50_000..=110_000).contains(&many), "{many} of 1,000,000");
+    // They were first called together, and are looked at one after the other all the same.
+    let most = (0..30).map(|_| bench.pass(STEP, MODULES)).max();
+    assert!(
+        most.is_some_and(|most| most < 3 * many / 100),
+        "{most:?} of {many} in 10 ms"
+    );
     for _ in 0..5 {
         bench.report(7, 3, Outcome::Failed);
     }

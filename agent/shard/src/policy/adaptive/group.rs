@@ -133,9 +133,15 @@ impl Group {
     #[inline]
     pub(crate) fn record(&mut self, rule: &Rule, mind: &mut Mind, now: Instant, ended: &Ended) -> Instant {
         self.calls = self.calls.saturating_add(ended.calls);
-        self.reported = now;
+        self.reported = self.reported.max(now);
         self.longest_us = self.longest_us.max(ended.latency_us.into());
         self.urgent |= mind.record(rule, &mut self.latency, now, ended);
+        self.look_after(now)
+    }
+
+    /// When to look at the latest, where calls ended by now.
+    #[inline]
+    pub(crate) fn look_after(&self, now: Instant) -> Instant {
         if self.urgent {
             now
         } else {

@@ -312,6 +312,12 @@ impl Mind {
         (self.probation, self.probation_failures) = (0, 0);
     }
 
+    /// Whether calls that go well change nothing before the next look: not while each of them may bring it back, or may speak
+    /// against it because it is slow.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.is_in() && self.probation == 0 && !self.relapsed()
+    }
+
     /// Whether it gets picks.
     pub(super) fn is_in(&self) -> bool {
         matches!(self.standing, Standing::In)
