@@ -66,6 +66,12 @@ impl Baseline {
         fs::write(&path, text + "\n").doing(&path.display().to_string())
     }
 
+    /// Ratios of a run that could be held and are not, since none is written down.
+    pub fn unknown(&self, results: &Results) -> Vec<Ratio> {
+        let held = results.ratios().into_iter().filter(is_held);
+        held.filter(|ratio| !self.0.contains_key(&ratio.name)).collect()
+    }
+
     /// Each ratio of a run that is written down, beside what it was.
     pub fn judge(&self, results: &Results) -> Vec<Verdict> {
         let judged = results.ratios().into_iter().filter_map(|ratio| {
@@ -102,7 +108,11 @@ fn is_held(ratio: &Ratio) -> bool {
 /// # Errors
 /// Nothing is written down, or a ratio is too much worse.
 pub fn check(results: &Results) -> Result<(), BenchError> {
-    let verdicts = Baseline::read()?.judge(results);
+    let baseline = Baseline::read()?;
+    for Ratio { name, value, .. } in baseline.unknown(results) {
+        println!("{name:<36} {value:>8.3} is written down nowhere: --save does that");
+    }
+    let verdicts = baseline.judge(results);
     for Verdict { name, was, is, worse } in &verdicts {
         let word = if *worse > 0.0 { "worse" } else { "better" };
         println!(
@@ -164,6 +174,18 @@ mod tests {
         assert_eq!(bad(200.0, 5.0), [""; 0]);
         assert_eq!(bad(79.0, 12.4), ["pick.per_core_s"]);
         assert_eq!(bad(81.0, 12.6), ["pick.p50"]);
+    }
+
+    #[test]
+    fn ratio_that_is_written_down_nowhere_is_told() {
+        let mut baseline = Baseline::default();
+        let unknown = |baseline: &Baseline| -> Vec<String> {
+            let ratios = baseline.unknown(&run(100.0, 10.0)).into_iter();
+            ratios.map(|ratio| ratio.name).collect()
+        };
+        assert_eq!(unknown(&baseline), ["pick.per_core_s", "pick.p50"]);
+        baseline.take(&run(90.0, 11.0));
+        assert_eq!(unknown(&baseline), [""; 0]);
     }
 
     #[test]

@@ -92,11 +92,10 @@ pub fn run(task: &BoardTask) -> Result<BoardTimes, BenchError> {
     let time = Duration::from_secs_f64(task.seconds);
     // Each module once, so that no pick that is measured is its first; then a round of what will be measured. The agent has
     // nothing left of it to do.
-    for module in (0..task.modules).map(snapshot::module) {
-        match task.doings {
-            Doings::Calls => caller.call_of(module)?,
-            _ => caller.pair_of(module)?,
-        }
+    match task.doings {
+        Doings::Calls => caller.each_once(Caller::call_of)?,
+        Doings::Paced(per_s) => caller.each_once_paced(per_s)?,
+        _ => caller.each_once(Caller::pair_of)?,
     }
     match task.doings {
         Doings::Paced(per_s) => caller.paced(per_s, time / 4)?,
@@ -187,6 +186,25 @@ impl Caller {
         let call = self.picker.pick(black_box(module));
         let call = call.map_err(|error| BenchError::Answer(error.to_string()))?;
         call.ok().map_err(|error| BenchError::Answer(error.to_string()))
+    }
+
+    fn each_once(
+        &mut self,
+        each: impl Fn(&mut Self, ModuleId) -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
+        (0..self.modules).try_for_each(|number| each(self, snapshot::module(number)))
+    }
+
+    /// No faster than what follows: an agent that cannot keep up with a burst loses reports, and that is told.
+    fn each_once_paced(&mut self, per_s: u32) -> Result<(), BenchError> {
+        let mut next = 0;
+        let time = Duration::from_secs_f64(f64::from(self.modules) / f64::from(per_s));
+        paced(per_s, time, || {
+            let number = next.min(self.modules - 1);
+            next += 1;
+            self.pair_of(snapshot::module(number))
+        })
+        .map(drop)
     }
 
     fn halves(&mut self, time: Duration) -> Result<BoardTimes, BenchError> {
@@ -286,26 +304,36 @@ impl Caller {
         Ok((median(pairs)?, median(others)?))
     }
 
-    /// Sleeps in between, as callers that wait for their nodes do.
     fn paced(&mut self, per_s: u32, time: Duration) -> Result<BoardTimes, BenchError> {
-        let (begun, mut pairs) = (Instant::now(), 0_u64);
-        loop {
-            let passed = begun.elapsed().min(time);
-            let due = (passed.as_secs_f64() * f64::from(per_s)) as u64;
-            for _ in pairs..due {
-                self.pair()?;
-            }
-            pairs = due;
-            if passed == time {
-                break;
-            }
-            std::thread::sleep(PACE);
-        }
+        let per_s = paced(per_s, time, || self.pair())?;
         Ok(BoardTimes {
-            per_s: pairs as f64 / begun.elapsed().as_secs_f64(),
+            per_s,
             ..BoardTimes::default()
         })
     }
+}
+
+/// Does something so many times a second for so long, and sleeps in between, as callers that wait for their nodes do. Returns
+/// how many times a second it was done.
+fn paced(
+    per_s: u32,
+    time: Duration,
+    mut each: impl FnMut() -> Result<(), BenchError>,
+) -> Result<f64, BenchError> {
+    let (begun, mut done) = (Instant::now(), 0_u64);
+    loop {
+        let passed = begun.elapsed().min(time);
+        let due = (passed.as_secs_f64() * f64::from(per_s)) as u64;
+        for _ in done..due {
+            each()?;
+        }
+        done = due;
+        if passed == time {
+            break;
+        }
+        std::thread::sleep(PACE);
+    }
+    Ok(done as f64 / begun.elapsed().as_secs_f64())
 }
 
 fn a_batch(time: Duration) -> f64 {

@@ -39,7 +39,7 @@ const NODES: u32 = 10;
 /// What must be known of a module: itself, its route's version, and each node's address, port, weight and cost.
 const BARE_BYTES: u32 = 8 + 8 + NODES * (4 + 2 + 2 + 4);
 /// How long after its start an agent has so large a board in huge pages, two megabytes with each beat.
-const SETTLED: Duration = Duration::from_secs(14);
+pub(super) const SETTLED: Duration = Duration::from_secs(14);
 /// An agent that gives no counts to report while it is measured: what a flush costs is another measurement.
 const FLUSH_NEVER_MS: u32 = 60_000;
 

@@ -4,6 +4,7 @@
 
 use super::Table;
 use super::board::call;
+use super::board_size::SETTLED;
 use crate::error::BenchError;
 use crate::harness::Harness;
 use crate::load::board::Doings;
@@ -43,6 +44,8 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
                 empty_bytes = resident;
             }
             bytes.push((resident - empty_bytes) / f64::from(size * NODES));
+            // Until what large boards are made of stands in huge pages, as it does in an agent that runs for longer.
+            std::thread::sleep(SETTLED.mul_f64(f64::from(size) / f64::from(SIZES[5])));
             // Long enough that every module was picked before.
             let seconds = harness.seconds() * if size == SIZES[5] { 5.0 } else { 1.0 };
             picks.push(call(harness, &agent, size, Doings::Halves, seconds)?.pick_ns);

@@ -16,7 +16,11 @@ use std::time::Duration;
 /// Spread and memory.
 pub(super) const TABLE: Table = Table {
     what: "1,000 connections over two cores, and 10,000 idle ones",
-    names: &["accept.spread", "agent.idle.bytes_per_connection"],
+    names: &[
+        "accept.spread",
+        "agent.idle.bytes_per_connection",
+        "agent.idle.bytes_per_connection.wanted",
+    ],
     quick: true,
     measure,
 };
@@ -26,6 +30,8 @@ const SPREAD: u32 = 1_000;
 const CORES: u16 = 2;
 /// Connections that are idle.
 const IDLE: u32 = 10_000;
+/// What each may cost at most: a page.
+const IDLE_BYTES_WANTED: f64 = 4_096.0;
 /// How long it may take until all of them are there.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
 
@@ -48,7 +54,9 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
         sizes.push((resident_bytes(agent.child.id())? - before) / f64::from(IDLE));
     }
     harness.push("accept.spread", Unit::Ratio, spreads, None)?;
-    harness.push("agent.idle.bytes_per_connection", Unit::Bytes, sizes, None)
+    let most = "agent.idle.bytes_per_connection.wanted";
+    harness.push(most, Unit::Bytes, [IDLE_BYTES_WANTED], None)?;
+    harness.push("agent.idle.bytes_per_connection", Unit::Bytes, sizes, Some(most))
 }
 
 /// Connections that last as long as what is returned.
