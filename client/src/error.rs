@@ -67,8 +67,11 @@ pub enum ClientError {
         /// The agent.
         endpoint: Endpoint,
     },
-    /// Connections broke behind reports that no flush had confirmed: the agent may have taken them or not.
-    #[error("{endpoint} restarted or hung: {reports} reports sent before may not have been counted")]
+    /// Connections broke behind reports that no flush had confirmed, and the agent may have taken them or not; or calls went to more
+    /// nodes than this process sums up while the agent takes none.
+    #[error(
+        "{endpoint} restarted, hung or could not keep up: {reports} reports sent before may not have been counted"
+    )]
     Unsure {
         /// The agent.
         endpoint: Endpoint,
