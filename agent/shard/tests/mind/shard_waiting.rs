@@ -33,9 +33,13 @@ fn classic() -> PolicyConfig {
 impl Bench {
     /// Nodes 1 to `nodes` of one module, on the board.
     fn new(nodes: u32) -> Self {
+        Self::with_policies(nodes, HashMap::new())
+    }
+
+    fn with_policies(nodes: u32, module_policies: HashMap<ModuleId, PolicyConfig>) -> Self {
         let config = ShardConfig {
             policy: PolicyConfig::default(),
-            module_policies: HashMap::new(),
+            module_policies,
             modules_max: 10,
             module_idle: IDLE,
             not_found_memory: Duration::from_secs(1),
@@ -257,6 +261,19 @@ fn calls_that_wait_are_told_by_the_rule_that_was_in_force_and_the_next_begins_an
         bench.take(usize::MAX).iter().map(|tally| tally.ok).sum::<u32>(),
         16
     );
+}
+
+#[test]
+fn module_that_loses_its_own_policy_goes_on_by_the_common_one() {
+    let own = HashMap::from([(A, PolicyConfig::default())]);
+    let mut bench = Bench::with_policies(1, own);
+    bench.end(1, Outcome::Ok, 300);
+    let policy = PolicyConfig::default();
+    bench
+        .shard
+        .set_policies(bench.now, &policy, HashMap::new(), &mut Vec::new());
+    bench.end(1, Outcome::Ok, 300);
+    assert_eq!(bench.take(usize::MAX)[0].ok, 2);
 }
 
 #[test]
