@@ -1,7 +1,7 @@
 //! The directory asked for routes of ten nodes, beside a bare ring echo over TCP that sends as many bytes.
 
 use super::Table;
-use super::rates::{Crowd, interleaved};
+use super::rates::{Crowd, ROUNDS, interleaved};
 use crate::error::BenchError;
 use crate::harness::Harness;
 use crate::load::rate::Rate;
@@ -37,7 +37,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
     let services = Services::start_with_dns_on(harness, harness.processors.serving)?;
     let echo = harness.route_echo()?;
     for (crowd, name) in crowds {
-        let [echoes, routes] = interleaved(harness, crowd, [&echo.target, &services.dns_target()])?;
+        let [echoes, routes] = interleaved(harness, crowd, [&echo.target, &services.dns_target()], ROUNDS)?;
         let beside = format!("echo.tcp.{name}");
         harness.push(
             beside.clone(),

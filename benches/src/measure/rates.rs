@@ -46,7 +46,9 @@ const CROWDS: [Crowd; 5] = [
 /// Callers that ask the ring and its twin.
 const TWIN_CONNECTIONS: [u32; 2] = [16, 64];
 /// Rounds of each crowd in a quick run.
-const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 3;
+/// The same of the twins, which differ by some hundredths.
+const TWIN_ROUNDS: usize = 9;
 
 impl Crowd {
     pub(super) const fn new(connections: u32, outstanding: u32) -> Self {
@@ -83,7 +85,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
         ..agent.target.clone()
     };
     for (crowd, name) in crowds {
-        let rates = interleaved(harness, crowd, [&echo.target, &agent.target, &pair])?;
+        let rates = interleaved(harness, crowd, [&echo.target, &agent.target, &pair], ROUNDS)?;
         let beside = format!("echo.ring.{name}");
         let kinds = [
             ("echo.ring.", None),
@@ -113,7 +115,7 @@ fn measure_twins(harness: &mut Harness) -> Result<(), BenchError> {
     ];
     let targets = servers.each_ref().map(|server| &server.target);
     for connections in TWIN_CONNECTIONS {
-        let rates = interleaved(harness, Crowd::new(connections, 1), targets)?;
+        let rates = interleaved(harness, Crowd::new(connections, 1), targets, TWIN_ROUNDS)?;
         let [echo_ring, echo_epoll, ring, epoll] = &rates;
         let over = |ring: &[Rate], epoll: &[Rate]| -> Vec<f64> {
             let pairs = ring.iter().zip(epoll);
@@ -143,9 +145,10 @@ pub(super) fn interleaved<const N: usize>(
     harness: &Harness,
     crowd: Crowd,
     targets: [&Target; N],
+    rounds: usize,
 ) -> Result<[Vec<Rate>; N], BenchError> {
     let mut rates = [const { Vec::new() }; N];
-    for round in 0..harness.rounds(ROUNDS) {
+    for round in 0..harness.rounds(rounds) {
         for place in 0..N {
             let place = if round % 2 == 0 { place } else { N - 1 - place };
             rates[place].push(ask(harness, crowd, targets[place])?);
