@@ -2,7 +2,7 @@
 //! is lost, and nothing is judged otherwise than if they had been told at once.
 
 use crate::routes::{addr, news, route};
-use lars_board::{EntryNode, Token};
+use lars_board::{EntryNode, NodeSlot};
 use lars_shard::{CallRun, Command, PolicyConfig, PolicyName, Shard, ShardConfig, Uncounted};
 use lars_wire::ModuleId;
 use lars_wire::caller::{NodeView, Outcome};
@@ -27,6 +27,20 @@ fn classic() -> PolicyConfig {
     PolicyConfig {
         name: Some(PolicyName::Classic),
         ..PolicyConfig::default()
+    }
+}
+
+/// One call of that node of the module went well.
+fn run(module: ModuleId, node: u32) -> CallRun {
+    CallRun {
+        module,
+        node: addr(node),
+        slot: NodeSlot::NONE,
+        outcome: Outcome::Ok,
+        probe: false,
+        calls: 1,
+        latency_sum_us: 1,
+        latency_max_us: 1,
     }
 }
 
@@ -64,14 +78,11 @@ impl Bench {
     /// As a ring tells of it, with the node's slot.
     fn end(&mut self, node: u32, outcome: Outcome, latency_us: u32) {
         let run = CallRun {
-            module: A,
-            node: addr(node),
             slot: self.nodes[node as usize - 1].slot,
             outcome,
-            probe: false,
-            calls: 1,
             latency_sum_us: latency_us.into(),
             latency_max_us: latency_us,
+            ..run(A, node)
         };
         self.shard.look_ahead(&[run]);
         let mut commands = Vec::new();
@@ -181,6 +192,52 @@ fn waiting_calls_are_counted_at_once_and_survive_their_node() {
 }
 
 #[test]
+fn open_window_of_a_node_that_left_goes_on_and_its_account_ends_with_it() {
+    let mut bench = Bench::new(2);
+    bench.end(1, Outcome::Ok, 300);
+    bench.take(usize::MAX);
+    bench
+        .shard
+        .learn(bench.now, &news(A, 2, &route(2..=2)), &mut Vec::new());
+    assert_eq!(
+        bench.shard.counts().accounts,
+        1,
+        "there is nothing to give out, but a window is open"
+    );
+    bench.end(1, Outcome::Ok, 300);
+    assert_eq!(bench.take(usize::MAX)[0].window.succ, 2);
+    bench.pass(ms(14_999));
+    assert_eq!(bench.shard.counts().accounts, 1);
+    bench.pass(ms(1));
+    assert_eq!((bench.shard.counts().accounts, bench.take(1)), (0, vec![]));
+}
+
+#[test]
+fn strays_use_up_no_slots() {
+    let mut bench = Bench::new(1);
+    let stray = CallRun {
+        slot: bench.nodes[0].slot,
+        ..run(A, 0)
+    };
+    for number in 1_000..2_000 {
+        let stray = CallRun {
+            node: addr(number),
+            ..stray
+        };
+        bench.shard.ended(bench.now, &stray, &mut Vec::new());
+    }
+    assert_eq!(bench.take(usize::MAX).len(), 1_000);
+    bench.pass(ms(15_000));
+    assert_eq!(bench.shard.counts().accounts, 0);
+    bench
+        .shard
+        .learn(bench.now, &news(A, 2, &route(1..=1_001)), &mut Vec::new());
+    bench.write_board();
+    let slots = bench.nodes.iter().filter_map(|node| node.slot.number());
+    assert_eq!(slots.max(), Some(1_000));
+}
+
+#[test]
 fn slot_of_a_node_that_left_counts_for_nobody_else() {
     let mut bench = Bench::new(2);
     let gone = bench.nodes[0];
@@ -207,14 +264,10 @@ fn slot_of_a_node_that_left_counts_for_nobody_else() {
         .find(|node| node.slot == gone.slot)
         .expect("it is lent again");
     let late = CallRun {
-        module: A,
         node: gone.addr,
         slot: gone.slot,
-        outcome: Outcome::Ok,
-        probe: false,
         calls: 5,
-        latency_sum_us: 5,
-        latency_max_us: 1,
+        ..run(A, 1)
     };
     let heir = heir.addr;
     bench.shard.ended(bench.now, &late, &mut Vec::new());
@@ -297,14 +350,10 @@ fn slot_that_a_caller_made_up_is_no_way_to_another_module() {
     let mut bench = Bench::new(1);
     let slot = bench.nodes[0].slot;
     let made_up = CallRun {
-        module: ModuleId::new(9, 9),
-        node: addr(1),
         slot,
         outcome: Outcome::Failed,
-        probe: false,
         calls: 1_000,
-        latency_sum_us: 1,
-        latency_max_us: 1,
+        ..run(ModuleId::new(9, 9), 1)
     };
     bench.shard.ended(bench.now, &made_up, &mut Vec::new());
     bench.pass(ms(20));
@@ -314,5 +363,4 @@ fn slot_that_a_caller_made_up_is_no_way_to_another_module() {
         (tallies.len(), tallies[0].module, tallies[0].failed),
         (1, ModuleId::new(9, 9), 1_000)
     );
-    assert!(!Token(0).is_counted());
 }
