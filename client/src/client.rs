@@ -106,7 +106,8 @@ impl Client {
             .map_or(Transport::Socket, |side| side.link.transport())
     }
 
-    /// What one thread picks with: faster than the client itself where many threads pick.
+    /// What one thread picks with: faster than the client itself where many threads pick. In a child process it is refused
+    /// with its first pick or report ([`ClientError::Forked`]).
     pub fn picker(&self) -> Picker {
         let seat = self.shared.board.as_ref().and_then(|side| Seat::new(&side.link));
         Picker::new(self.clone(), seat)
@@ -393,6 +394,7 @@ mod tests {
     use super::*;
     use crate::error::PickError;
     use lars_board::{ForkWord, RING_RECORDS_DEFAULT};
+    use std::ops::ControlFlow;
 
     #[test]
     fn child_of_the_client_s_process_is_refused_by_the_board_and_by_the_socket() {
@@ -409,6 +411,7 @@ mod tests {
         let side = BoardSide::new(link, Instant::now()).expect("a thread");
         let client = Client::new(pool, Duration::from_secs(1), Some(side));
         let mut picker = client.picker();
+        let mut unused = client.picker();
         let module = ModuleId::new(1, 1);
         let alone = picker.pick(module).expect_err("nobody listens");
         assert!(
@@ -419,12 +422,15 @@ mod tests {
         fork.set(0);
         let refused = |error: PickError| matches!(error, PickError::Client(ClientError::Forked { .. }));
         assert!(refused(picker.pick(module).expect_err("a child")));
+        assert!(refused(unused.pick(module).expect_err("a child")));
+        assert!(refused(client.picker().pick(module).expect_err("a child")));
         assert!(refused(client.pick(module).expect_err("a child")));
         assert!(refused(
             client.register(module, Duration::ZERO).expect_err("a child")
         ));
         let report = client.report(module, NodeAddr::NONE, Outcome::Ok, 0, Duration::ZERO);
-        for told in [report, client.flush()] {
+        let recorded = client.record(None, Duration::ZERO, |_| ControlFlow::Continue(()));
+        for told in [report, recorded, client.flush()] {
             assert!(matches!(told, Err(ClientError::Forked { .. })), "{told:?}");
         }
     }

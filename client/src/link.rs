@@ -26,7 +26,8 @@ pub enum Transport {
     /// From the board as a dead or hung agent left it: states of nodes are not refreshed, and reports wait for the next
     /// agent.
     StaleBoard,
-    /// By asking the agent: there is no board, or the client was told to do without.
+    /// By asking the agent: there is no board, or the client was told to do without. In a child process, where every pick
+    /// is refused, it is this as well.
     Socket,
 }
 
@@ -101,6 +102,10 @@ impl Link {
     }
 
     pub(crate) fn transport(&self) -> Transport {
+        // The lock may have been taken when the process was forked: nobody gives it back here.
+        if self.is_child() {
+            return Transport::Socket;
+        }
         match (self.lock().board.is_some(), self.is_stale.load(Ordering::Relaxed)) {
             (false, _) => Transport::Socket,
             (true, false) => Transport::Board,
@@ -169,8 +174,12 @@ impl Link {
         self.changed.notify_all();
     }
 
-    /// A ring for one more picker: one that is free, or a new one.
+    /// A ring for one more picker: one that is free, or a new one. None in a child process, which would offer its ring to the
+    /// agent over the connection of its parent.
     pub(crate) fn check_out(self: &Arc<Self>) -> Option<Outlet> {
+        if self.is_child() {
+            return None;
+        }
         let mut state = self.lock();
         if let Some(outlet) = state.free.pop() {
             return Some(outlet);
@@ -305,4 +314,73 @@ fn offer(packets: &Packets, outlet: &Outlet) {
 pub(crate) fn send<M: Message>(packets: &Packets, message: &M, file: Option<BorrowedFd<'_>>) -> bool {
     let mut bytes = Vec::new();
     codec::append(message, 1, &mut bytes).is_ok() && packets.send(&bytes, file).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::places::Places;
+    use crate::seat::Seat;
+    use lars_board::{BoardConfig, RING_RECORDS_DEFAULT};
+    use std::sync::mpsc;
+
+    /// A link to an agent, and the agent's end of it.
+    fn attached() -> (Arc<Link>, Arc<ForkWord>, Packets) {
+        let fork = Arc::new(ForkWord::new().expect("a page"));
+        let (socket, name) = (PathBuf::from("/nowhere/agent.sock"), "test".to_owned());
+        let link = Link::new(socket, name, RING_RECORDS_DEFAULT, Arc::clone(&fork));
+        let config = BoardConfig {
+            modules_max: 64,
+            shards: 1,
+        };
+        let (board, _writers) = Board::create(config).expect("memory");
+        let (agent, ours) = Packets::pair().expect("descriptors are left");
+        link.attach(board, Arc::new(ours));
+        (Arc::new(link), fork, agent)
+    }
+
+    fn packets_of(agent: &Packets) -> usize {
+        let mut bytes = [0; 64];
+        std::iter::from_fn(|| agent.receive(&mut bytes).expect("it is open")).count()
+    }
+
+    #[test]
+    fn child_process_makes_no_ring_and_sends_nothing_over_its_parent_s_connection() {
+        let (link, fork, agent) = attached();
+        let places = Places::new(Arc::clone(&link));
+        let seat = Seat::new(&link).expect("a ring");
+        assert_eq!(packets_of(&agent), 1);
+        // As a fork leaves it in the child.
+        fork.set(0);
+        assert!(link.check_out().is_none());
+        assert!(Seat::new(&link).is_none());
+        assert!(places.with(|_| ()).is_none());
+        drop(seat);
+        assert!(link.check_out().is_none());
+        assert_eq!(packets_of(&agent), 0);
+    }
+
+    #[test]
+    fn child_process_waits_for_no_lock_that_its_parent_held_at_the_fork() {
+        let (link, fork, _agent) = attached();
+        let mut seat = Seat::new(&link).expect("a ring");
+        let (done, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let held = link.lock();
+            fork.set(0);
+            let link = &link;
+            scope.spawn(move || {
+                let transport = link.transport();
+                let is_given = Seat::new(link).is_some();
+                let followed = seat.follow();
+                drop(seat);
+                done.send((transport, is_given, followed))
+                    .expect("the test waits");
+            });
+            let told = told.recv_timeout(Duration::from_secs(10));
+            drop(held);
+            let forked = Err(link.forked());
+            assert_eq!(told, Ok((Transport::Socket, false, forked)));
+        });
+    }
 }

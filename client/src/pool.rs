@@ -93,6 +93,7 @@ impl Pool {
 
     /// Lends a new connection although there may be idle ones: those of an agent that restarted are all broken.
     pub(crate) fn check_out_new(&self, deadline: Deadline) -> Result<Lent<'_>, ClientError> {
+        self.refuse_child()?;
         let mut state = self.lock();
         loop {
             if state.open_count() == self.connections_max && !state.idle.is_empty() {
@@ -210,6 +211,10 @@ impl Pool {
     }
 
     fn check_in(&self, id: u64, connection: Option<Connection>) {
+        // Lent before a fork: in the child the lock may be nobody's to give back.
+        if self.refuse_child().is_err() {
+            return;
+        }
         let mut state = self.lock();
         state.lent.retain(|loan| loan.id != id);
         match connection {

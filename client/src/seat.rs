@@ -16,6 +16,8 @@ const PREVIOUS_KEPT: Duration = Duration::from_mins(1);
 /// Picks of nodes that are passed over before one of them is taken all the same: with half of the nodes in doubt, and
 /// picks at random, one of 65,536 calls then goes to one of them.
 const DOUBTED_MAX: u32 = 16;
+/// The epoch of a place that has not looked yet: no link's, and not that of a child process either.
+const EPOCH_NONE: u64 = u64::MAX;
 
 /// What came of looking at the board.
 pub(crate) enum Seen {
@@ -28,6 +30,7 @@ pub(crate) enum Seen {
 /// One place.
 pub(crate) struct Seat {
     link: Arc<Link>,
+    /// The link's when it was last looked at.
     epoch: u64,
     /// The board that is read, and its number.
     board: Option<(u64, Board)>,
@@ -40,12 +43,12 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// A place with a ring of its own; none where there is no memory for one.
+    /// A place with a ring of its own; none where there is no memory for one, and in a child process.
     pub(crate) fn new(link: &Arc<Link>) -> Option<Self> {
         let outlet = link.check_out()?;
         Some(Self {
             link: Arc::clone(link),
-            epoch: 0,
+            epoch: EPOCH_NONE,
             board: None,
             reader: None,
             stale: false,
