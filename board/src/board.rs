@@ -2,7 +2,7 @@
 
 use crate::calls::Calls;
 use crate::choice::Token;
-use crate::clock::{BeatClock, monotonic_ns};
+use crate::clock::BeatClock;
 use crate::layout::Layout;
 use crate::reader::{self, BoardReader};
 use crate::ring::Grant;
@@ -97,9 +97,9 @@ impl Board {
         Ok(Self { words, layout, calls })
     }
 
-    /// For how long the quietest owner has not beaten; zero while none has beaten yet.
-    pub fn silence(&self) -> Duration {
-        let now = monotonic_ns();
+    /// For how long, `now`, the quietest owner has not beaten; zero while none has beaten yet.
+    pub fn silence(&self, now: Instant) -> Duration {
+        let now = BeatClock::start().monotonic_ns(now);
         let beats = (0..self.layout.shards())
             .filter_map(|shard| self.words.load(Layout::beat(shard), Ordering::Acquire));
         let oldest = beats.filter(|&beat| beat != 0).min().unwrap_or(now);
@@ -115,8 +115,8 @@ impl Board {
     /// Lets calls that are never reported grow old, in a process that has readers and no writer: to be called every
     /// second or more often.
     #[cfg(not(any(loom, miri)))]
-    pub fn advance(&self) {
-        self.calls.advance(monotonic_ns());
+    pub fn advance(&self, now: Instant) {
+        self.calls.advance(BeatClock::start().monotonic_ns(now));
     }
 
     /// A probe that the agent granted: the next pick of the module takes it, in whichever thread of this process. Nothing

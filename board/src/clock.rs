@@ -33,11 +33,6 @@ impl BeatClock {
     }
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, now.
-pub(crate) fn monotonic_ns() -> u64 {
-    u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX)
-}
-
 fn monotonic() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,

@@ -14,11 +14,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often an agent's heart is felt. Together with the silence that is believed to be its end this keeps the 2 s
-/// within which callers notice.
+/// Within this callers notice that their agent hangs.
+const NOTICED_MAX: Duration = Duration::from_secs(2);
+/// How often an agent's heart is felt.
 const TICK: Duration = Duration::from_millis(250);
 /// An owner's heart beats every 100 ms; one that was not heard for so long hangs.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
+/// For how long this thread may find no processor when it is to feel the heart.
+const LATE_MAX: Duration = Duration::from_millis(200);
+const _: () = assert!(
+    SILENCE_MAX.as_millis() + TICK.as_millis() + LATE_MAX.as_millis() < NOTICED_MAX.as_millis(),
+    "an agent hangs with its last beat, and that is felt with the first tick behind the silence"
+);
 /// The first and the longest pause before a dead agent is looked for again.
 const PAUSE_FIRST: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -128,7 +135,7 @@ impl Watch {
                 }
             }
             self.wait(pause, None);
-            self.tick();
+            self.tick(Instant::now());
             if self.is_over(false) {
                 break;
             }
@@ -145,7 +152,7 @@ impl Watch {
             if self.wait(TICK, Some(packets)) && !self.receive(packets) {
                 return false;
             }
-            self.tick();
+            self.tick(Instant::now());
             if self.is_over(true) {
                 return true;
             }
@@ -200,14 +207,14 @@ impl Watch {
     }
 
     /// What is to be done now and then, whether there is an agent or not.
-    fn tick(&self) {
+    fn tick(&self, now: Instant) {
         self.link.stopwatch.compare();
         for outlet in self.link.holding() {
             outlet.unload();
         }
         if let Some((_, board)) = self.link.board() {
-            board.advance();
-            let hangs = board.silence() > SILENCE_MAX;
+            board.advance(now);
+            let hangs = board.silence(now) > SILENCE_MAX;
             self.link.set_stale(hangs || !self.link.is_attached());
         }
     }
@@ -223,5 +230,64 @@ impl Watch {
                 .outlets()
                 .iter()
                 .all(|outlet| is_idle(outlet) && (!has_agent || self.link.is_stale() || outlet.unload()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Transport;
+    use lars_board::{BoardConfig, ForkWord, RING_RECORDS_DEFAULT};
+
+    /// How often an agent's owners beat.
+    const BEAT: Duration = Duration::from_millis(100);
+
+    fn watch() -> Watch {
+        let fork = Arc::new(ForkWord::new().expect("a page"));
+        let (nowhere, name) = ("/nowhere/agent.sock".into(), "test".to_owned());
+        let link = Link::new(nowhere, name, RING_RECORDS_DEFAULT, fork);
+        let (_stop, stopped) = Packets::pair().expect("descriptors are left");
+        Watch {
+            link: Arc::new(link),
+            stopped,
+            stops: false,
+        }
+    }
+
+    #[test]
+    fn agent_that_hangs_is_noticed_within_two_seconds_and_one_that_beats_is_not_suspected() {
+        // However the beats lie between the ticks.
+        for offset_ms in 0..TICK.as_millis() as u64 {
+            let watch = watch();
+            let (board, mut writers) = Board::create(BoardConfig {
+                modules_max: 64,
+                shards: 1,
+            })
+            .expect("memory");
+            let (_agent, ours) = Packets::pair().expect("descriptors are left");
+            watch.link.attach(board, Arc::new(ours));
+            let mut tick = Instant::now();
+            let mut last = tick + Duration::from_millis(offset_ms);
+            for _ in 0..80 {
+                let beat = last + BEAT;
+                while tick < beat {
+                    watch.tick(tick);
+                    assert_eq!(watch.link.transport(), Transport::Board, "it beats");
+                    tick += TICK;
+                }
+                writers[0].beat(beat);
+                last = beat;
+            }
+            watch.tick(tick);
+            while watch.link.transport() == Transport::Board {
+                tick += TICK;
+                watch.tick(tick);
+            }
+            let noticed = (tick + LATE_MAX).duration_since(last);
+            assert!(noticed < NOTICED_MAX, "{noticed:?}");
+            writers[0].beat(tick);
+            watch.tick(tick);
+            assert_eq!(watch.link.transport(), Transport::Board, "it is back");
+        }
     }
 }

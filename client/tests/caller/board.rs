@@ -276,17 +276,15 @@ fn next_agent_that_does_not_know_a_module_yet_fails_no_pick() {
 }
 
 #[test]
-fn hung_agent_is_noticed_within_two_seconds_and_its_return_too() {
+fn hung_agent_is_noticed_and_its_return_too() {
     let scene = scene();
     scene.board.wishes.hangs.store(true, Ordering::SeqCst);
     let start = Instant::now();
+    // That it takes two seconds at most is proved on virtual time, beside the keeper: here a busy machine may be late.
     eventually("the silence is noticed", || {
         scene.client.transport() == Transport::StaleBoard
     });
-    // The last beat came up to a millisecond before; the rest is what the machine may be late.
-    let noticed = start.elapsed();
-    assert!(noticed < Duration::from_secs(4), "{noticed:?}");
-    println!("noticed after {noticed:?}");
+    println!("noticed after {:?}", start.elapsed());
     drop(scene.client.pick(MODULE).expect("from the last board"));
     scene.board.wishes.hangs.store(false, Ordering::SeqCst);
     eventually("the agent is back", || {
