@@ -7,6 +7,7 @@ mod board;
 mod calls;
 mod fake_agent;
 mod fake_board;
+mod gone;
 mod misbehaviour;
 mod picks;
 mod restarts;
