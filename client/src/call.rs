@@ -21,6 +21,8 @@ pub struct Chosen {
     pub version: u64,
     pub(crate) token: u64,
     pub(crate) by_board: bool,
+    /// See [`Self::is_stale`].
+    pub(crate) stale: bool,
 }
 
 impl Chosen {
@@ -31,6 +33,7 @@ impl Chosen {
             version: picked.version,
             token: picked.token,
             by_board: false,
+            stale: false,
         }
     }
 
@@ -42,7 +45,14 @@ impl Chosen {
             version,
             token,
             by_board: true,
+            stale: false,
         }
+    }
+
+    /// Whether the node comes from what an agent left behind that is dead or hangs, or from the board of the agent before, since
+    /// this one does not know the module yet: the route may have changed since, and nobody has judged its nodes.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     pub(crate) fn report(&self, outcome: Outcome, retcode: i32, latency: Duration) -> Report {
@@ -108,6 +118,11 @@ impl Call {
     /// Version of the route that the pick was made from.
     pub fn version(&self) -> u64 {
         self.chosen.version
+    }
+
+    /// As [`Chosen::is_stale`].
+    pub fn is_stale(&self) -> bool {
+        self.chosen.is_stale()
     }
 
     /// Takes the node without a verdict: how the call went is told another way, as by [`Client::report`].

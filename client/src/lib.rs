@@ -8,7 +8,7 @@
 //! Where the agent lends its board, picks are made from it in this process, without a system call, and reports are
 //! written to rings in shared memory; where it does not, the agent is asked over its socket. The results are the same;
 //! [`Client::transport`] tells which it is. A client with a board keeps one thread, which finds the agent again when it
-//! restarts; meanwhile picks go on from the last board. Inside: `seat` (reader and ring of one picker), `outlet` (the
+//! restarts; meanwhile picks go on from the last board, and [`Call::is_stale`] says so of each. Inside: `seat` (reader and ring of one picker), `outlet` (the
 //! ring), `link` (what pickers share), `keeper` (the thread), `doubt` (what it thinks of nodes while nobody else does), `places` (what threads without a picker borrow); `pool`,
 //! `connection` and `stream` are the way over the socket.
 //!

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 /// How soon a flush asks again that could not be asked.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
 
-/// How a client's picks are made at the moment.
+/// How a client's picks are made at the moment. Of a single pick [`Call::is_stale`](crate::Call::is_stale) tells more: where the
+/// agent was started anew and does not know a module yet, that one is picked from the board of the agent before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// From the board, in this process.

@@ -110,7 +110,7 @@ impl Seat {
         if self.stale {
             picked = undoubted(&self.link, reader, module, picked, key, avoid);
         }
-        Ok(seen(module, picked))
+        Ok(seen(module, picked, self.stale))
     }
 
     /// Tells how a call ended that was chosen here, or by another picker of this client.
@@ -138,8 +138,8 @@ impl Seat {
         }
         match reader.pick_keyed(module, key, avoid) {
             // Its token means nothing to the board in force.
-            Picked::Node(choice) => seen(module, Picked::Node(Choice { token: 0, ..choice })),
-            other => seen(module, other),
+            Picked::Node(choice) => seen(module, Picked::Node(Choice { token: 0, ..choice }), true),
+            other => seen(module, other, true),
         }
     }
 
@@ -205,9 +205,12 @@ fn undoubted(
     picked
 }
 
-fn seen(module: ModuleId, picked: Picked) -> Seen {
+fn seen(module: ModuleId, picked: Picked, stale: bool) -> Seen {
     match picked {
-        Picked::Node(choice) => Seen::Picked(Ok(Chosen::by_board(module, choice))),
+        Picked::Node(choice) => Seen::Picked(Ok(Chosen {
+            stale,
+            ..Chosen::by_board(module, choice)
+        })),
         Picked::Overloaded { .. } => Seen::Picked(Err(PickError::Overloaded { module })),
         Picked::Absent => Seen::Absent,
     }

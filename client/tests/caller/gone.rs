@@ -12,15 +12,17 @@ use std::time::{Duration, Instant};
 #[test]
 fn dead_agent_stops_no_pick_and_the_next_one_gets_every_report_once() {
     let Scene {
+        _folder,
         client,
         board,
         agent,
         path,
-        _folder,
     } = scene();
     let mut picker = client.picker();
     for _ in 0..50 {
-        picker.pick(MODULE).expect("on the board").ok().expect("reported");
+        let call = picker.pick(MODULE).expect("on the board");
+        assert!(!call.is_stale());
+        call.ok().expect("reported");
     }
     client.flush().expect("drained");
     let before = board.calls();
@@ -29,17 +31,13 @@ fn dead_agent_stops_no_pick_and_the_next_one_gets_every_report_once() {
         client.transport() == Transport::StaleBoard
     });
     for _ in 0..500 {
-        picker
-            .pick(MODULE)
-            .expect("from the last board")
-            .ok()
-            .expect("kept");
-        client
-            .pick(MODULE)
-            .expect("from the last board")
-            .ok()
-            .expect("kept");
+        for picked in [picker.pick(MODULE), client.pick(MODULE)] {
+            let call = picked.expect("from the last board");
+            assert!(call.is_stale());
+            call.ok().expect("kept");
+        }
     }
+    assert!(picker.choose(MODULE).expect("from the last board").is_stale());
     let _agent = FakeAgent::lending(&path, one_node);
     let board = board_of(&path);
     eventually("the next agent is found", || {
@@ -47,28 +45,32 @@ fn dead_agent_stops_no_pick_and_the_next_one_gets_every_report_once() {
     });
     client.flush().expect("drained");
     assert_eq!((before, board.calls()), (50, 1_000));
-    picker
-        .pick(MODULE)
-        .expect("on the new board")
-        .ok()
-        .expect("reported");
-    board.wait_for(1_001);
+    for picked in [picker.pick(MODULE), client.pick(MODULE)] {
+        let call = picked.expect("on the new board");
+        assert!(!call.is_stale());
+        call.ok().expect("reported");
+    }
+    assert!(!picker.choose(MODULE).expect("on the new board").is_stale());
+    board.wait_for(1_002);
 }
 
 #[test]
 fn next_agent_that_does_not_know_a_module_yet_fails_no_pick() {
     let Scene {
+        _folder,
         client,
         board,
         agent,
         path,
-        _folder,
     } = scene();
     let mut picker = client.picker();
     for call in [picker.pick(MODULE), client.pick(MODULE)] {
         drop(call.expect("on the board"));
     }
     drop((board, agent));
+    eventually("the end is noticed", || {
+        client.transport() == Transport::StaleBoard
+    });
     let _agent = FakeAgent::lending(&path, |got, peer| match got.kind {
         Kind::Pick => peer.answer(
             got.sequence,
@@ -87,9 +89,11 @@ fn next_agent_that_does_not_know_a_module_yet_fails_no_pick() {
     });
     for call in [picker.pick(MODULE), client.pick(MODULE)] {
         let call = call.expect("from the board before");
+        assert!(call.is_stale() && client.transport() == Transport::Board);
         assert!(nodes().contains(&call.node()));
         call.failed(1).expect("reported");
     }
+    assert!(picker.choose(MODULE).expect("from the board before").is_stale());
     let unknown = picker.pick(ModuleId::new(3, 3)).expect_err("nobody knew it ever");
     assert!(matches!(unknown, PickError::Pending { .. }), "{unknown}");
     eventually("the reports arrive", || {
@@ -112,12 +116,13 @@ fn hung_agent_is_noticed_and_its_return_too() {
         scene.client.transport() == Transport::StaleBoard
     });
     println!("noticed after {:?}", start.elapsed());
-    drop(scene.client.pick(MODULE).expect("from the last board"));
+    assert!(scene.client.pick(MODULE).expect("from the last board").is_stale());
     scene.board.wishes.hangs.store(false, Ordering::SeqCst);
     eventually("the agent is back", || {
         scene.client.transport() == Transport::Board
     });
     scene.board.wait_for(1);
+    assert!(!scene.client.pick(MODULE).expect("on the board").is_stale());
 }
 
 #[test]

@@ -37,6 +37,8 @@ fn all(callers: &mut [Caller], each: impl Fn(&mut Caller) -> Books) -> Books {
     for books in callers.iter_mut().map(each) {
         all.picked += books.picked;
         all.picked_failing += books.picked_failing;
+        all.picked_stale += books.picked_stale;
+        all.is_stale |= books.is_stale;
         for (key, counts) in books.reported {
             let sum = all.reported.entry(key).or_default();
             for (sum, count) in sum.iter_mut().zip(counts) {
@@ -67,7 +69,9 @@ fn agent_killed_five_times_fails_no_pick_of_four_callers_and_counts_each_call_on
 
     for kill in 0..KILLS {
         thread::sleep(LIFE);
-        let flushed = all(&mut callers, Caller::hold).reported;
+        let held = all(&mut callers, Caller::hold);
+        assert!(!held.is_stale, "an agent lives");
+        let flushed = held.reported;
         assert_exact(&mesh, &flushed);
         agent.signal("STOP");
         all(&mut callers, Caller::go);
@@ -76,6 +80,7 @@ fn agent_killed_five_times_fails_no_pick_of_four_callers_and_counts_each_call_on
         let in_rings = total(&all(&mut callers, Caller::tell).reported) - total(&flushed);
         agent.kill();
         assert!(in_rings > 0);
+        assert_stale(&mut callers);
         thread::sleep(Duration::from_millis(random.below(500)));
         agent = mesh.start("agent", 0);
         println!("killed with {in_rings} calls and more in rings");
@@ -86,6 +91,25 @@ fn agent_killed_five_times_fails_no_pick_of_four_callers_and_counts_each_call_on
     assert_share(&books);
     all(&mut callers, Caller::go);
     killed_under_load(&mesh, &mut callers, agent, &books.reported);
+}
+
+/// While their agent is dead each caller says so, and so does each of its picks.
+fn assert_stale(callers: &mut [Caller]) {
+    for caller in callers {
+        let mut before = Books::default();
+        until("the end is noticed", PATIENCE, || {
+            before = caller.tell();
+            before.is_stale
+        });
+        until("picks go on, and say what they are", PATIENCE, || {
+            caller.tell().picked_stale >= before.picked_stale + u64::from(THREADS)
+        });
+        let after = caller.tell();
+        assert!(
+            after.is_stale && after.picked - before.picked <= u64::from(THREADS),
+            "nobody lives"
+        );
+    }
 }
 
 /// The failing node's share of picks while agents lived, beside that of the simulator for one agent's life: until the failures

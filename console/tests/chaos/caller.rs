@@ -40,6 +40,10 @@ pub(crate) struct Books {
     /// Picks made from the board of an agent that lives, and those of them that gave the failing node.
     pub(crate) picked: u64,
     pub(crate) picked_failing: u64,
+    /// Picks that said of themselves that they were stale.
+    pub(crate) picked_stale: u64,
+    /// Whether the client says that its board is.
+    pub(crate) is_stale: bool,
 }
 
 impl Books {
@@ -48,16 +52,18 @@ impl Books {
         sum[outcome] += calls;
     }
 
-    /// In one line: the picks, then node, successes and failures.
+    /// In one line: the picks, whether the board is stale, then node, successes and failures.
     fn to_line(&self) -> String {
         let nodes = self
             .reported
             .iter()
             .map(|((_, node), [ok, failed, ..])| format!(" {node} {ok} {failed}"));
         format!(
-            "{} {}{}",
+            "{} {} {} {}{}",
             self.picked,
             self.picked_failing,
+            self.picked_stale,
+            u64::from(self.is_stale),
             nodes.collect::<String>()
         )
     }
@@ -68,6 +74,8 @@ impl Books {
         let mut books = Self {
             picked: number()?,
             picked_failing: number()?,
+            picked_stale: number()?,
+            is_stale: number()? != 0,
             ..Self::default()
         };
         while let Some(node) = words.next() {
@@ -198,8 +206,9 @@ fn run(agent: &Path, test: &Path) {
                 "go" => desk.hold(false),
                 _ => {}
             }
-            let told = desk.books.lock().expect("no thread failed").to_line();
-            writeln!(stream, "{told}").expect("the test listens");
+            let mut told = desk.books.lock().expect("no thread failed").clone();
+            told.is_stale = client.transport() == Transport::StaleBoard;
+            writeln!(stream, "{}", told.to_line()).expect("the test listens");
         }
         std::process::exit(0);
     });
@@ -217,11 +226,13 @@ fn call(client: &Client, number: usize, desk: &Desk) {
             client.pick(MODULE)
         };
         let call = picked.unwrap_or_else(|error| panic!("a pick failed: {error}"));
+        let mut books = desk.books.lock().expect("no thread failed");
         if lives {
-            let mut books = desk.books.lock().expect("no thread failed");
             books.picked += 1;
             books.picked_failing += u64::from(call.node() == node(0));
         }
+        books.picked_stale += u64::from(call.is_stale());
+        drop(books);
         thread::sleep(SERVICE);
         held.push(call);
         let holds = desk.holds.load(Ordering::SeqCst);
