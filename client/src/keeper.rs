@@ -29,6 +29,9 @@ const _: () = assert!(
 /// The first and the longest pause before a dead agent is looked for again.
 const PAUSE_FIRST: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// An agent that has served for so long is taken to be well: when it dies, the first pause comes again. Sooner, one that welcomes
+/// and dies would be met hundreds of times a second by every caller of the host.
+const SERVED_MIN: Duration = Duration::from_secs(1);
 /// How long an agent may take to answer a hello.
 const HELLO_MAX: Duration = Duration::from_secs(1);
 /// Bytes of the longest packet that an agent sends: a refusal with its text.
@@ -114,6 +117,32 @@ fn whole(bytes: &[u8]) -> Option<Frame<'_>> {
     (frame.bytes() == bytes.len()).then_some(frame)
 }
 
+/// The pauses before an agent is looked for: each about twice as long as the one before, until an agent has served.
+struct Pauses {
+    next: Duration,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: PAUSE_FIRST }
+    }
+
+    /// An agent was there, and is gone after this long.
+    fn served(&mut self, service: Duration) {
+        if service >= SERVED_MIN {
+            *self = Self::new();
+        }
+    }
+
+    /// The next pause. Many callers of one host lose the same agent at once: up to a quarter less keeps them apart, as `chance`,
+    /// from 0 to 1, has it.
+    fn take(&mut self, chance: f64) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(PAUSE_MAX).mul_f64(1.0 - 0.25 * chance);
+        pause
+    }
+}
+
 /// The thread.
 struct Watch {
     link: Arc<Link>,
@@ -124,23 +153,22 @@ struct Watch {
 
 impl Watch {
     fn run(mut self, mut attached: Option<Arc<Packets>>) {
-        let mut pause = PAUSE_FIRST;
+        let mut pauses = Pauses::new();
         loop {
             if let Some(packets) = attached.take() {
-                pause = PAUSE_FIRST;
+                let since = Instant::now();
                 let lives = self.serve(&packets);
                 self.link.detach();
+                pauses.served(since.elapsed());
                 if lives {
                     break;
                 }
             }
-            self.wait(pause, None);
+            self.wait(pauses.take(fastrand::f64()), None);
             self.tick(Instant::now());
             if self.is_over(false) {
                 break;
             }
-            // Many callers of one host lose the same agent at once: up to a quarter less keeps them apart.
-            pause = (pause * 2).min(PAUSE_MAX).mul_f64(1.0 - 0.25 * fastrand::f64());
             attached = attach(&self.link, Instant::now() + HELLO_MAX).ok();
         }
         self.link.clear();
@@ -237,18 +265,26 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::link::Transport;
-    use lars_board::{BoardConfig, ForkWord, RING_RECORDS_DEFAULT};
+    use lars_board::{BoardConfig, ForkWord, PacketListener, RING_RECORDS_DEFAULT};
+    use std::path::PathBuf;
 
     /// How often an agent's owners beat.
     const BEAT: Duration = Duration::from_millis(100);
 
-    fn watch() -> Watch {
+    const CONFIG: BoardConfig = BoardConfig {
+        modules_max: 64,
+        shards: 1,
+    };
+
+    fn link(socket: PathBuf) -> Arc<Link> {
         let fork = Arc::new(ForkWord::new().expect("a page"));
-        let (nowhere, name) = ("/nowhere/agent.sock".into(), "test".to_owned());
-        let link = Link::new(nowhere, name, RING_RECORDS_DEFAULT, fork);
+        Arc::new(Link::new(socket, "test".to_owned(), RING_RECORDS_DEFAULT, fork))
+    }
+
+    fn watch() -> Watch {
         let (_stop, stopped) = Packets::pair().expect("descriptors are left");
         Watch {
-            link: Arc::new(link),
+            link: link("/nowhere/agent.sock".into()),
             stopped,
             stops: false,
         }
@@ -259,11 +295,7 @@ mod tests {
         // However the beats lie between the ticks.
         for offset_ms in 0..TICK.as_millis() as u64 {
             let watch = watch();
-            let (board, mut writers) = Board::create(BoardConfig {
-                modules_max: 64,
-                shards: 1,
-            })
-            .expect("memory");
+            let (board, mut writers) = Board::create(CONFIG).expect("memory");
             let (_agent, ours) = Packets::pair().expect("descriptors are left");
             watch.link.attach(board, Arc::new(ours));
             let mut tick = Instant::now();
@@ -289,5 +321,65 @@ mod tests {
             watch.tick(tick);
             assert_eq!(watch.link.transport(), Transport::Board, "it is back");
         }
+    }
+
+    #[test]
+    fn pause_doubles_up_to_its_bound_and_is_short_again_when_an_agent_has_served() {
+        for chance in [0.0, 0.5, 1.0] {
+            let mut pauses = Pauses::new();
+            let mut before = pauses.take(chance);
+            assert_eq!(before, PAUSE_FIRST);
+            for _ in 0..20 {
+                // An agent that welcomes and dies is no better than none.
+                pauses.served(SERVED_MIN.mul_f64(0.99));
+                let pause = pauses.take(chance);
+                assert!(
+                    pause <= PAUSE_MAX && pause >= PAUSE_MAX.min(before * 2).mul_f64(0.75),
+                    "{pause:?}"
+                );
+                before = pause;
+            }
+            assert!(before >= PAUSE_MAX.mul_f64(0.75), "{before:?}");
+            pauses.served(SERVED_MIN);
+            assert_eq!(pauses.take(chance), PAUSE_FIRST);
+        }
+    }
+
+    /// Welcomes the caller that waits, and ends the connection.
+    fn welcome_and_die(listener: &PacketListener, board: &Board) {
+        let packets = listener.accept().expect("it listens").expect("one waits");
+        wait(&[packets.as_fd()], Some(HELLO_MAX)).expect("it can be waited for");
+        packets.receive(&mut [0; PACKET_BYTES_MAX]).expect("a hello");
+        let welcome = Welcome {
+            version: u16::from(VERSION),
+            incarnation: [0; 16],
+            sockets: 0,
+            board: true,
+        };
+        let mut bytes = Vec::new();
+        codec::append(&welcome, 1, &mut bytes).expect("it fits");
+        packets
+            .send(&bytes, Some(board.file()))
+            .expect("the client reads");
+    }
+
+    #[test]
+    fn agent_that_welcomes_and_dies_is_met_more_and_more_rarely() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = link(folder.path().join("agent.sock"));
+        let listener = PacketListener::bind(&link.path).expect("the socket is free");
+        let (board, _writers) = Board::create(CONFIG).expect("memory");
+        let keeper = start(&link, None).expect("a thread");
+        let (end, mut welcomed) = (Instant::now() + SERVED_MIN, 0);
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            if wait(&[listener.as_fd()], Some(left)).expect("it can be waited for")[0] {
+                welcome_and_die(&listener, &board);
+                welcomed += 1;
+            }
+        }
+        drop(keeper);
+        println!("met {welcomed} times in {SERVED_MIN:?}");
+        // Each pause is longer by half at least: eleven take a third of the second, those behind them a sixth each.
+        assert!((1..=16).contains(&welcomed), "met {welcomed} times");
     }
 }
