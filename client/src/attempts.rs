@@ -139,19 +139,42 @@ impl<'a> Attempts<'a> {
 
     /// The next node to try.
     pub fn pick(&mut self) -> Result<Call, AttemptError> {
-        let (module, tries) = (self.module, self.tries);
-        if tries >= self.tries_max {
-            return Err(AttemptError::TriesUsed { module, tries });
-        }
-        let options = PickOptions {
-            key: self.key,
-            avoid: self.tried.as_slice(),
-            wait: if tries == 0 { self.wait } else { Duration::ZERO },
-        };
+        let (module, wait) = (self.module, self.next_wait()?);
+        let (key, avoid) = (self.key, self.tried.as_slice());
+        let options = PickOptions { key, avoid, wait };
         let picked = match &mut self.source {
             Source::Client(client) => client.pick_with(module, options),
             Source::Picker(picker) => picker.pick_with(module, options),
         };
+        self.judge(picked)
+    }
+
+    /// As [`Self::pick`], with a call as [`Client::pick_async`] gives it.
+    #[cfg(feature = "tokio")]
+    pub async fn pick_async(&mut self) -> Result<Call, AttemptError> {
+        let (module, wait) = (self.module, self.next_wait()?);
+        let (key, avoid) = (self.key, self.tried.as_slice());
+        let options = PickOptions { key, avoid, wait };
+        let picked = match &mut self.source {
+            Source::Client(client) => client.pick_with_async(module, options).await,
+            Source::Picker(picker) => picker.pick_with_async(module, options).await,
+        };
+        self.judge(picked)
+    }
+
+    /// Whether there may be another try, and how long it may wait for the first route.
+    fn next_wait(&self) -> Result<Duration, AttemptError> {
+        let (module, tries) = (self.module, self.tries);
+        match tries {
+            _ if tries >= self.tries_max => Err(AttemptError::TriesUsed { module, tries }),
+            0 => Ok(self.wait),
+            _ => Ok(Duration::ZERO),
+        }
+    }
+
+    /// What came of a pick, as a try.
+    fn judge(&mut self, picked: Result<Call, PickError>) -> Result<Call, AttemptError> {
+        let (module, tries) = (self.module, self.tries);
         let call = match picked {
             Err(PickError::Overloaded { .. }) if tries > 0 => {
                 return Err(AttemptError::BudgetSpent { module, tries });

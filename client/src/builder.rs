@@ -81,6 +81,12 @@ impl Builder {
         self
     }
 
+    /// Where it will connect to.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::Unix(self.path.clone().unwrap_or_else(path_default))
+    }
+
     /// Makes the client and its first connection, so that an agent that is not there is told at once. Where the agent
     /// lends its board but it cannot be fetched, the client asks over the socket and goes on trying.
     pub fn connect(self) -> Result<Client, ClientError> {

@@ -71,6 +71,9 @@ impl Chosen {
 ///
 /// Dropped without a verdict, it is reported as cancelled: the caller gave up, which says nothing about the node.
 /// It may be moved to another thread and be judged there.
+///
+/// A verdict waits for nobody where the call was picked from the board or by an async caller. Otherwise it is written to the
+/// agent's socket, and waits, at most as long as the client's timeout, where the agent takes nothing in.
 #[must_use = "a call that is dropped without a verdict is reported as cancelled"]
 pub struct Call {
     chosen: Chosen,
@@ -79,8 +82,12 @@ pub struct Call {
 
 /// How the verdict gets to the agent.
 enum Way {
-    /// In a frame, at once.
-    Socket { client: Client, picked_at: Instant },
+    /// In a frame; where `aside`, by another thread, so that this one does not wait.
+    Socket {
+        client: Client,
+        picked_at: Instant,
+        aside: bool,
+    },
     /// In a ring.
     Ring { outlet: Outlet, picked_at: Moment },
     /// It is told, or will be told another way.
@@ -92,8 +99,21 @@ impl Call {
         let picked_at = Instant::now();
         Self {
             chosen,
-            way: Way::Socket { client, picked_at },
+            way: Way::Socket {
+                client,
+                picked_at,
+                aside: false,
+            },
         }
+    }
+
+    /// The same call, whose verdict never waits for the agent, since it may be given by a thread that runs tasks.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn aside(mut self) -> Self {
+        if let Way::Socket { aside, .. } = &mut self.way {
+            *aside = true;
+        }
+        self
     }
 
     #[inline(always)]
@@ -170,9 +190,18 @@ impl Call {
     fn tell(&mut self, outcome: Outcome, retcode: i32) -> Result<(), ClientError> {
         match mem::replace(&mut self.way, Way::None) {
             Way::Ring { outlet, picked_at } => outlet.end(&self.chosen, outcome, picked_at),
-            Way::Socket { client, picked_at } => {
-                let latency = picked_at.elapsed();
-                client.send_report(&self.chosen.report(outcome, retcode, latency))
+            Way::Socket {
+                client,
+                picked_at,
+                aside,
+            } => {
+                let report = self.chosen.report(outcome, retcode, picked_at.elapsed());
+                #[cfg(feature = "tokio")]
+                if aside {
+                    return client.post_report(report);
+                }
+                debug_assert!(!aside, "set for async callers alone");
+                client.send_report(&report)
             }
             Way::None => Ok(()),
         }

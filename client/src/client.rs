@@ -8,6 +8,8 @@ use crate::endpoint::Endpoint;
 use crate::error::{ClientError, PickError};
 use crate::keeper::{self, Keeper};
 use crate::link::{Link, Transport};
+#[cfg(feature = "tokio")]
+use crate::outbox::Outbox;
 use crate::picker::{Picker, is_unknown};
 use crate::places::Places;
 use crate::pool::{Lent, Pool};
@@ -48,6 +50,9 @@ struct Shared {
     timeout: Duration,
     /// None where the agent lends no board, or the client was told to do without.
     board: Option<BoardSide>,
+    /// Reports of calls that were picked by async callers.
+    #[cfg(feature = "tokio")]
+    outbox: Arc<Outbox>,
 }
 
 /// What a client with a board has besides.
@@ -94,7 +99,13 @@ impl Client {
 
     pub(crate) fn new(pool: Pool, timeout: Duration, board: Option<BoardSide>) -> Self {
         Self {
-            shared: Arc::new(Shared { pool, timeout, board }),
+            shared: Arc::new(Shared {
+                pool,
+                timeout,
+                board,
+                #[cfg(feature = "tokio")]
+                outbox: Arc::default(),
+            }),
         }
     }
 
@@ -239,12 +250,17 @@ impl Client {
     /// Returns when the agent has taken every report that was sent by this client, or one of its clones, before.
     /// Reports in rings wait for the next agent where this one has died.
     ///
-    /// [`ClientError::Unsure`] tells, once, that connections broke behind reports which no flush had confirmed.
+    /// [`ClientError::Unsure`] tells, once, that connections broke behind reports which no flush had confirmed, or that reports
+    /// of calls of async callers could not be sent.
     pub fn flush(&self) -> Result<(), ClientError> {
         let deadline = self.deadline(Duration::ZERO);
         let pool = &self.shared.pool;
+        pool.refuse_child()?;
+        #[cfg(feature = "tokio")]
+        if !self.shared.outbox.wait(deadline.at) {
+            return Err(timeout(&self.endpoint(), "to take reports", deadline));
+        }
         let lost = match &self.shared.board {
-            Some(side) if side.link.is_child() => return Err(side.link.forked()),
             Some(side) if !side.link.flush(deadline.at) => {
                 return Err(timeout(&self.endpoint(), "a flush of reports in rings", deadline));
             }
@@ -257,6 +273,8 @@ impl Client {
             result => result,
         });
         flushed?;
+        #[cfg(feature = "tokio")]
+        let lost = lost + self.shared.outbox.take_lost();
         match pool.take_unsure() + lost {
             0 => Ok(()),
             reports => Err(ClientError::Unsure {
@@ -339,6 +357,22 @@ impl Client {
             connection.wrote_reports(1);
             Ok(())
         })
+    }
+
+    /// Hands a report over to a thread that sends it; the caller never waits.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn post_report(self, report: Report) -> Result<(), ClientError> {
+        self.shared.pool.refuse_child()?;
+        let (endpoint, outbox) = (self.endpoint(), Arc::clone(&self.shared.outbox));
+        let deadline = self.deadline(Duration::ZERO);
+        match outbox.post(self, report) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(timeout(&endpoint, "to take the reports before", deadline)),
+            Err(error) => Err(ClientError::Invalid {
+                endpoint,
+                what: format!("no thread can be started to send it: {error}"),
+            }),
+        }
     }
 
     /// Runs `operation` on a connection, and once more on a new one when the first was broken. Twice does no harm:

@@ -24,7 +24,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Async callers take the feature `tokio`: `pick_async`, `register_async` and `flush_async`.
+//! Async callers take the feature `tokio`: `connect_async`, `pick_async` of a client, a picker and of attempts, `register_async` and
+//! `flush_async`. The verdict of a call that was picked so waits for nobody either; what else there is over the socket
+//! waits (`report`, `route`, `status` and so on) and belongs into `spawn_blocking`.
 //!
 //! Fork: a client refuses to work in a child of the process that made it ([`ClientError::Forked`]), since both would
 //! write to the same connections and rings. Make the client after the fork, or a new one in the child.
@@ -44,6 +46,8 @@ mod endpoint;
 mod error;
 mod keeper;
 mod link;
+#[cfg(feature = "tokio")]
+mod outbox;
 mod outlet;
 mod picker;
 mod places;

@@ -96,6 +96,44 @@ impl Picker {
         ask(&self.client, seat, module, options)
     }
 
+    /// What the board says; none where it cannot tell, or there is none. Waits for nobody.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn look(
+        &mut self,
+        module: ModuleId,
+        options: PickOptions<'_>,
+    ) -> Result<Option<Result<Call, PickError>>, ClientError> {
+        let Some(seat) = &mut self.seat else {
+            return Ok(None);
+        };
+        let Seen::Picked(picked) = seat.pick(module, options.key, options.avoid)? else {
+            return Ok(None);
+        };
+        let picked = picked.map(|chosen| reachable(seat, chosen));
+        Ok(Some(picked.map(|chosen| self.call(chosen))))
+    }
+
+    /// The call that the agent's answer leads to.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn settle(
+        &mut self,
+        asked: Result<Chosen, PickError>,
+        module: ModuleId,
+        options: PickOptions<'_>,
+    ) -> Result<Call, PickError> {
+        let chosen = match &mut self.seat {
+            Some(seat) => or_before(asked, seat, module, options),
+            None => asked,
+        };
+        Ok(self.call(chosen?))
+    }
+
+    /// Whose picker it is.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Tells how a call ended to a node that [`Self::choose`] gave.
     #[inline]
     pub fn report(
@@ -130,7 +168,16 @@ pub(crate) fn ask(
     module: ModuleId,
     options: PickOptions<'_>,
 ) -> Result<Chosen, PickError> {
-    let asked = client.ask(module, options);
+    or_before(client.ask(module, options), seat, module, options)
+}
+
+/// What the agent answered, or the board of the agent before where this one could not tell.
+fn or_before(
+    asked: Result<Chosen, PickError>,
+    seat: &mut Seat,
+    module: ModuleId,
+    options: PickOptions<'_>,
+) -> Result<Chosen, PickError> {
     if is_unknown(&asked)
         && let Seen::Picked(picked) = seat.pick_previous(module, options.key, options.avoid)
     {

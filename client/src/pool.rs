@@ -145,7 +145,8 @@ impl Pool {
         result
     }
 
-    fn refuse_child(&self) -> Result<(), ClientError> {
+    /// An error in a child process.
+    pub(crate) fn refuse_child(&self) -> Result<(), ClientError> {
         if self.fork.get() == 0 {
             let endpoint = self.endpoint();
             return Err(ClientError::Forked { endpoint });
