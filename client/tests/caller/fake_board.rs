@@ -38,12 +38,28 @@ pub(crate) struct FakeBoard {
 impl FakeBoard {
     /// Lends a board beside the agent's socket.
     pub(crate) fn start(socket: &Path) -> Self {
+        Self::start_with(socket, Wishes::default())
+    }
+
+    /// The same, but hangs from the beginning.
+    pub(crate) fn hanging(socket: &Path) -> Self {
+        let hangs = AtomicBool::new(true);
+        Self::start_with(
+            socket,
+            Wishes {
+                hangs,
+                ..Wishes::default()
+            },
+        )
+    }
+
+    fn start_with(socket: &Path, wishes: Wishes) -> Self {
         let path = PathBuf::from(format!("{}.board", socket.display()));
         let listener = PacketListener::bind(&path).expect("the socket is free");
         let (modules_max, shards) = (64, 1);
         let (board, mut writers) = Board::create(BoardConfig { modules_max, shards }).expect("memory");
         let writer = Arc::new(Mutex::new(writers.remove(0)));
-        let wishes = Arc::new(Wishes::default());
+        let wishes = Arc::new(wishes);
         let thread = std::thread::spawn({
             let (writer, wishes) = (Arc::clone(&writer), Arc::clone(&wishes));
             move || serve(&listener, &board, &writer, &wishes)

@@ -1,14 +1,16 @@
 //! An agent that is silent, slow, late, chatty or no agent at all: a deadline and a clear error, never a panic.
 
 use crate::fake_agent::{
-    FakeAgent, Got, MODULE, Peer, addr, folder, frame_of, node_of, one_node, patient, welcome,
+    FakeAgent, Got, MODULE, PATIENCE, Peer, addr, folder, frame_of, node_of, one_node, patient, welcome,
 };
-use lars_client::{Client, ClientError, NodeAddr, PickError, PickOptions};
+use crate::fake_board::{FakeBoard, eventually};
+use lars_client::{Client, ClientError, NodeAddr, PickError, PickOptions, Transport};
 use lars_wire::Kind;
-use lars_wire::caller::{Node, Pong, Status};
+use lars_wire::caller::{Node, NodeView, Pong, Status};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 fn hasty(path: &Path) -> Client {
@@ -95,6 +97,43 @@ fn agent_that_accepts_nothing_costs_the_timeout() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn agent_that_accepts_for_its_board_and_never_welcomes_costs_the_timeout_and_no_pick() {
+    let (_folder, path) = folder();
+    let agent = FakeAgent::lending(&path, one_node);
+    let board = FakeBoard::hanging(&path);
+    board.put(MODULE, &[addr("10.0.1.1:80")], NodeView::Idle);
+    let (done, connected) = mpsc::channel();
+    let connecting = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let start = Instant::now();
+            let builder = Client::builder().path(&path).timeout(Duration::from_millis(500));
+            let client = builder.connect().expect("the agent listens");
+            // Nobody waits for it where the test has failed.
+            let _ = done.send((client, start.elapsed()));
+        })
+    };
+    let (client, took) = connected.recv_timeout(PATIENCE).expect("it has an end");
+    connecting.join().expect("no panic");
+    println!("connected after {took:?}");
+    assert!(took >= Duration::from_millis(490), "it was waited for: {took:?}");
+    // The client's thread goes on trying, and waits for a welcome meanwhile.
+    for round in 1..=20 {
+        assert_eq!(client.transport(), Transport::Socket);
+        let call = client.pick(MODULE).expect("the agent answers");
+        assert_eq!(
+            (call.node(), agent.count(Kind::Pick)),
+            (addr("10.0.0.1:7777"), round)
+        );
+        call.ok().expect("reported");
+    }
+    board.wishes.hangs.store(false, Ordering::SeqCst);
+    eventually("it welcomes at last", || client.transport() == Transport::Board);
+    let call = client.pick(MODULE).expect("on the board");
+    assert_eq!(call.node(), addr("10.0.1.1:80"));
 }
 
 #[test]
