@@ -136,35 +136,39 @@ impl Desk {
     }
 
     fn run(&mut self) {
-        loop {
-            let timeout = self
-                .next_pass
-                .map(|at| at.saturating_duration_since(Instant::now()));
-            let sockets: Vec<_> = [self.stopped.as_fd(), self.listener.as_fd()]
-                .into_iter()
-                .chain(self.lines.iter().map(Line::socket))
-                .collect();
-            let ready = match wait(&sockets, timeout) {
-                Ok(ready) => ready,
-                Err(error) => {
-                    tracing::error!(%error, "callers cannot be waited for: the board is handed out no more");
-                    break;
-                }
-            };
-            if ready[0] {
-                break;
-            }
-            self.receive(&ready[2..]);
-            if ready[1] {
-                self.accept();
-            }
-            let due = self.next_pass.is_some_and(|at| at <= Instant::now());
-            if due || self.leftover || self.lines.iter().any(|line| line.urgent) {
-                self.pass();
-            }
-            self.arm();
-        }
+        while self.turn() {}
         self.end();
+    }
+
+    /// Waits for callers or the next pass, whichever comes first, and does what is to be done; false at the end.
+    fn turn(&mut self) -> bool {
+        let timeout = self
+            .next_pass
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let sockets: Vec<_> = [self.stopped.as_fd(), self.listener.as_fd()]
+            .into_iter()
+            .chain(self.lines.iter().map(Line::socket))
+            .collect();
+        let ready = match wait(&sockets, timeout) {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::error!(%error, "callers cannot be waited for: the board is handed out no more");
+                return false;
+            }
+        };
+        if ready[0] {
+            return false;
+        }
+        self.receive(&ready[2..]);
+        if ready[1] {
+            self.accept();
+        }
+        let due = self.next_pass.is_some_and(|at| at <= Instant::now());
+        if due || self.leftover || self.lines.iter().any(|line| line.urgent) {
+            self.pass();
+        }
+        self.arm();
+        true
     }
 
     fn accept(&mut self) {
@@ -309,5 +313,100 @@ impl Desk {
             *held = Some(Mail::Drained);
         }
         self.give(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lars_board::{BoardConfig, CallRecord, NodeSlot, RingWriter};
+    use lars_pool::mail::{Consumer, Waker, queue};
+    use lars_wire::caller::{Hello, Outcome, Ping};
+    use lars_wire::ring::{RingHalfFull, RingOffer};
+    use lars_wire::{Message, ModuleId, NodeAddr, codec};
+    use std::os::fd::BorrowedFd;
+
+    /// A desk with one core, what that core is sent, and what would end the desk.
+    fn desk(path: PathBuf) -> (Desk, Consumer<Mail>, Packets) {
+        let (producer, sent) = queue(16);
+        let config = BoardConfig {
+            modules_max: 64,
+            shards: 1,
+        };
+        let (board, _writers) = Board::create(config).expect("memory");
+        let counts = Arc::new(CallerCounts::default());
+        let (_tray, grants) = tray(Arc::clone(&counts));
+        let listener = PacketListener::bind(&path).expect("the socket is free");
+        let parts = CallersParts {
+            path,
+            board,
+            mailers: vec![Mailer::new(producer, Waker::new().expect("descriptors are left"))],
+            incarnation: [0; 16],
+            rings_max: 4,
+            grants,
+            counts,
+            tap: Tap::default(),
+        };
+        let (stop, stopped) = Packets::pair().expect("descriptors are left");
+        (Desk::new(parts, listener, stopped), sent, stop)
+    }
+
+    fn send<M: Message>(caller: &Packets, message: &M, file: Option<BorrowedFd<'_>>) {
+        let mut bytes = Vec::new();
+        codec::append(message, 1, &mut bytes).expect("it fits");
+        caller.send(&bytes, file).expect("it is connected");
+    }
+
+    /// A caller that was welcomed.
+    fn caller(desk: &mut Desk, path: &std::path::Path) -> Packets {
+        let caller = Packets::connect(path).expect("the desk listens");
+        assert!(desk.turn());
+        let (version, name) = (1, "caller".to_owned());
+        send(&caller, &Hello { version, name }, None);
+        assert!(desk.turn());
+        caller
+    }
+
+    #[test]
+    fn ring_that_is_half_full_or_flushed_is_drained_ahead_of_the_next_pass() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent.sock.board");
+        let (mut desk, mut sent, _stop) = desk(path.clone());
+        let owner = caller(&mut desk, &path);
+        let mut ring = RingWriter::create(64).expect("memory");
+        send(&owner, &RingOffer { ring: 3 }, Some(ring.file()));
+        assert!(desk.turn());
+        for urgent in [true, false] {
+            ring.report(&CallRecord {
+                module: ModuleId::new(1, 1),
+                node: NodeAddr::from_ipv4_number(1, 80),
+                slot: NodeSlot::NONE,
+                outcome: Outcome::Ok,
+                probe: false,
+                calls: 1,
+                latency_us: 1,
+            });
+            // A pass that never comes.
+            desk.next_pass = Some(Instant::now() + Duration::from_hours(1));
+            let _other = caller(&mut desk, &path);
+            assert!(
+                !ring.is_drained() && sent.is_empty(),
+                "another caller is no reason"
+            );
+            if urgent {
+                send(&owner, &RingHalfFull { ring: 3 }, None);
+            } else {
+                send(&owner, &Ping { echo: 1 }, None);
+            }
+            assert!(desk.turn());
+            assert!(ring.is_drained());
+            let mut calls = 0;
+            sent.drain(16, |mail| {
+                if let Mail::Calls(runs) = mail {
+                    calls += runs.iter().map(|run| run.calls).sum::<u32>();
+                }
+            });
+            assert_eq!(calls, 1);
+        }
     }
 }

@@ -209,6 +209,30 @@ fn ring_that_is_full_loses_no_call() {
 }
 
 #[test]
+fn ring_that_is_half_full_is_told_to_the_agent_once() {
+    let (_folder, path) = folder();
+    let _agent = FakeAgent::lending(&path, one_node);
+    let board = board_of(&path);
+    board.wishes.drains_nothing.store(true, Ordering::SeqCst);
+    let client = Client::builder().path(&path).ring_records(64).connect();
+    let client = client.expect("the agent listens");
+    let mut picker = client.picker();
+    let mut call = |times: u32| {
+        for _ in 0..times {
+            picker.pick(MODULE).expect("on the board").ok().expect("reported");
+        }
+    };
+    call(31);
+    assert_eq!(board.half_full(), 0);
+    call(9);
+    eventually("it is told", || board.half_full() == 1);
+    call(100);
+    board.wishes.drains_nothing.store(false, Ordering::SeqCst);
+    client.flush().expect("drained");
+    assert_eq!((board.half_full(), board.calls()), (1, 140));
+}
+
+#[test]
 fn agent_that_takes_no_ring_gets_reports_over_the_socket() {
     let (_folder, path) = folder();
     let agent = FakeAgent::lending(&path, one_node);

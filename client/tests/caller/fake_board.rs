@@ -25,6 +25,7 @@ pub(crate) struct Wishes {
     pub(crate) takes_no_rings: AtomicBool,
     stopping: AtomicBool,
     offers: AtomicUsize,
+    half_full: AtomicUsize,
     records: Mutex<Vec<CallRecord>>,
 }
 
@@ -105,6 +106,11 @@ impl FakeBoard {
     /// Rings offered so far.
     pub(crate) fn offers(&self) -> usize {
         self.wishes.offers.load(Ordering::SeqCst)
+    }
+
+    /// How often a ring was said to be half full.
+    pub(crate) fn half_full(&self) -> usize {
+        self.wishes.half_full.load(Ordering::SeqCst)
     }
 
     /// Calls that the drained records stand for.
@@ -204,7 +210,9 @@ fn hear(packets: &Packets, rings: &mut Vec<RingDrain>, board: &Board, wishes: &W
                 }
                 answer(packets, &Pong { echo }, None);
             }
-            Kind::RingHalfFull => {}
+            Kind::RingHalfFull => {
+                wishes.half_full.fetch_add(1, Ordering::SeqCst);
+            }
             other => panic!("{other:?}"),
         }
     }
