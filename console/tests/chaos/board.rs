@@ -1,5 +1,6 @@
 //! Callers with the board, and an agent that is killed again and again: no pick fails, what was flushed is counted once,
-//! what lay in rings is counted by the next agent, and a failing node gets no more calls than in the simulator.
+//! what lay in rings is counted by the next agent, and a failing node gets no more calls than in the simulator. And callers
+//! that are killed or stopped: the others notice nothing.
 
 use crate::caller::{Books, Caller, MODULE, NODES, PAUSE, SERVICE, THREADS, node};
 use crate::counts::assert_exact;
@@ -31,6 +32,18 @@ fn fill(mesh: &Mesh) {
     mesh.sql("DELETE FROM RouteVersion; INSERT INTO RouteVersion (id, version) VALUES (1, UNIX_TIMESTAMP())");
 }
 
+/// So many callers of the first agent, which knows the module.
+fn start_callers(mesh: &Mesh, count: usize) -> Vec<Caller> {
+    let client = Client::connect(mesh.socket(0)).expect("the agent listens");
+    client.register(MODULE, PATIENCE).expect("a route");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("test.sock");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    (0..count)
+        .map(|_| Caller::start(&mesh.socket(0), &listener, &path))
+        .collect()
+}
+
 /// What all callers together say.
 fn all(callers: &mut [Caller], each: impl Fn(&mut Caller) -> Books) -> Books {
     let mut all = Books::default();
@@ -39,14 +52,18 @@ fn all(callers: &mut [Caller], each: impl Fn(&mut Caller) -> Books) -> Books {
         all.picked_failing += books.picked_failing;
         all.picked_stale += books.picked_stale;
         all.is_stale |= books.is_stale;
-        for (key, counts) in books.reported {
-            let sum = all.reported.entry(key).or_default();
-            for (sum, count) in sum.iter_mut().zip(counts) {
-                *sum += count;
-            }
-        }
+        add(&mut all.reported, &books.reported);
     }
     all
+}
+
+fn add(sums: &mut Sums, more: &Sums) {
+    for (key, counts) in more {
+        let sum = sums.entry(*key).or_default();
+        for (sum, count) in sum.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
 }
 
 #[test]
@@ -57,15 +74,7 @@ fn agent_killed_five_times_fails_no_pick_of_four_callers_and_counts_each_call_on
     fill(&mesh);
     let (_dns, _report) = (mesh.start("dns", 0), mesh.start("report", 0));
     let mut agent = mesh.start("agent", 0);
-    let client = Client::connect(mesh.socket(0)).expect("the agent listens");
-    client.register(MODULE, PATIENCE).expect("a route");
-    drop(client);
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("test.sock");
-    let listener = UnixListener::bind(&path).expect("a socket");
-    let mut callers: Vec<_> = (0..CALLERS)
-        .map(|_| Caller::start(&mesh.socket(0), &listener, &path))
-        .collect();
+    let mut callers = start_callers(&mesh, CALLERS);
 
     for kill in 0..KILLS {
         thread::sleep(LIFE);
@@ -170,4 +179,86 @@ fn killed_under_load(mesh: &Mesh, callers: &mut [Caller], agent: Process, before
         total(&old)
     );
     assert!(stored >= total(&old));
+}
+
+#[test]
+fn caller_that_is_killed_and_one_that_is_stopped_cost_nobody_else_a_call() {
+    const STOPPED: Duration = Duration::from_secs(1);
+    let seed = seed();
+    let mesh = Mesh::new(1, 1, 1, seed);
+    fill(&mesh);
+    let (_dns, _report) = (mesh.start("dns", 0), mesh.start("report", 0));
+    let agent = mesh.start("agent", 0);
+    let mut callers = start_callers(&mesh, CALLERS);
+    let (mut killed, stopped) = (callers.remove(0), callers.remove(0));
+    let pause = all(&mut callers, Caller::tell).picked;
+    thread::sleep(STOPPED);
+    let before = all(&mut callers, Caller::tell).picked;
+
+    // Killed with calls in its rings that nobody has drained, and others under way.
+    let drained = total(&killed.hold().reported);
+    agent.signal("STOP");
+    killed.go();
+    thread::sleep(Duration::from_millis(200));
+    let left = killed.still().reported;
+    killed.kill();
+    agent.signal("CONT");
+    let in_rings = total(&left) - drained;
+    assert!(in_rings > 0);
+
+    // Stopped as it stands, in whatever it is about to do.
+    stopped.signal("STOP");
+    let meanwhile = all(&mut callers, Caller::tell).picked;
+    thread::sleep(STOPPED);
+    let after = all(&mut callers, Caller::tell).picked;
+    stopped.signal("CONT");
+    println!(
+        "{in_rings} calls in the rings of the killed one; {} picks of the others in a second, {} before",
+        after - meanwhile,
+        before - pause
+    );
+    assert!(after - meanwhile > (before - pause) / 2, "the others go on");
+    until("the killed one's connection is gone", PATIENCE, || {
+        mesh.metric(0, "lars_agent_callers") == Some(CALLERS as u64 - 1)
+    });
+
+    callers.push(stopped);
+    let held = all(&mut callers, Caller::hold);
+    assert_eq!((held.is_stale, held.picked_stale), (false, 0));
+    let mut reported = left.clone();
+    add(&mut reported, &held.reported);
+    assert_exact(&mesh, &reported);
+    assert_eq!(mesh.metric(0, "lars_agent_rings_broken_total"), Some(0));
+    all(&mut callers, Caller::go);
+    killed_at_work(&mesh, callers, left);
+}
+
+/// Killed at any moment, a caller takes nothing with it but the call that each of its threads was about to report. `left` is what
+/// others reported that are gone.
+fn killed_at_work(mesh: &Mesh, mut callers: Vec<Caller>, left: Sums) {
+    thread::sleep(Duration::from_millis(500));
+    let (begun, mut killed, mut least) = (Instant::now(), callers.remove(0), left);
+    add(&mut least, &killed.tell().reported);
+    thread::sleep(Duration::from_millis(50));
+    killed.kill();
+    // Of its last moments nobody knows but by how many calls they had room for.
+    let moments = begun.elapsed();
+    let rounds = moments.as_millis() / (SERVICE + PAUSE).as_millis() + 2;
+    let more_max = u64::from(THREADS) * rounds as u64;
+    let held = all(&mut callers, Caller::hold);
+    assert_eq!((held.is_stale, held.picked_stale), (false, 0));
+    add(&mut least, &held.reported);
+    let mut stored = Sums::new();
+    until("all calls are stored", PATIENCE, || {
+        stored = mesh.history();
+        mesh.metric(0, "lars_agent_tallies_pending") == Some(0) && total(&stored) >= total(&least)
+    });
+    for (key, least) in &least {
+        let stored = stored.get(key).copied().unwrap_or_default();
+        let has_all = least.iter().zip(stored).all(|(least, stored)| *least <= stored);
+        assert!(has_all, "{key:?}: {stored:?} of {least:?}");
+    }
+    let more = total(&stored) - total(&least);
+    println!("killed at work with {more} calls of its last {moments:.0?}, {more_max} at most");
+    assert!(more <= more_max);
 }

@@ -1,7 +1,7 @@
 //! A caller as a process of its own: four threads that pick from the board, and a line to the test, which has it hold its
 //! reports back for a moment and asks for its books. The test's own program, started again.
 
-use crate::mesh::{Sum, Sums};
+use crate::mesh::{Sum, Sums, signal};
 use lars_client::{Call, Client, ModuleId, NodeAddr, Transport};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -125,6 +125,22 @@ impl Caller {
         self.ask("go")
     }
 
+    /// It reports nothing from here on, and goes on picking; what it reported may lie in its rings.
+    pub(crate) fn still(&mut self) -> Books {
+        self.ask("still")
+    }
+
+    /// As a crash ends it, with its calls under way.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
     /// What it has done.
     pub(crate) fn tell(&mut self) -> Books {
         self.ask("tell")
@@ -203,6 +219,7 @@ fn run(agent: &Path, test: &Path) {
                     desk.hold(true);
                     client.flush().expect("all is drained");
                 }
+                "still" => desk.hold(true),
                 "go" => desk.hold(false),
                 _ => {}
             }

@@ -100,12 +100,17 @@ impl Process {
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("sh")
-            .args(["-c", "kill -$1 $2", "sh", name, &id])
-            .status();
-        assert!(sent.expect("sh runs").success());
+        signal(&self.child, name);
     }
+}
+
+/// Sends a signal by its name.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("sh")
+        .args(["-c", "kill -$1 $2", "sh", name, &id])
+        .status();
+    assert!(sent.expect("sh runs").success());
 }
 
 impl Drop for Process {
