@@ -59,7 +59,7 @@ pub struct AgentConfig {
     /// the callers'. More report over the socket; 0 hands out no board. 0 to 32,768, default 1,024.
     pub rings_max: u32,
     /// How long a call whose report never comes counts as in flight at least, in milliseconds; half as long again at
-    /// most. For callers over the socket; those with the board count for themselves. 100 to 600,000, default 10,000: longer
+    /// most; so do the calls of a caller that has died. For callers over the socket; those with the board count for themselves. 100 to 600,000, default 10,000: longer
     /// than callers wait for an answer.
     pub call_bound_ms: u32,
     /// The zone of this host, as routes name them: nodes of it are used before those of others. Empty for no preference.

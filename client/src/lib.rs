@@ -6,11 +6,14 @@
 //! any service). Every operation has a deadline, and nothing waits for a node: calling it is the caller's own business.
 //!
 //! Where the agent lends its board, picks are made from it in this process, without a system call, and reports are
-//! written to rings in shared memory; where it does not, the agent is asked over its socket. The results are the same;
-//! [`Client::transport`] tells which it is. A client with a board keeps one thread, which finds the agent again when it
-//! restarts; meanwhile picks go on from the last board, and [`Call::is_stale`] says so of each. Inside: `seat` (reader and ring of one picker), `outlet` (the
-//! ring), `link` (what pickers share), `keeper` (the thread), `doubt` (what it thinks of nodes while nobody else does), `places` (what threads without a picker borrow); `pool`,
-//! `connection` and `stream` are the way over the socket.
+//! written to rings in shared memory; where it does not, the agent is asked over its socket. The results are the same, but
+//! that a record in a ring has no room for the `retcode` of [`Call::failed`], which is dropped. [`Client::transport`] tells
+//! which it is. A client with a board keeps one thread, which finds the agent again when it restarts; meanwhile picks go on
+//! from the last board, and [`Call::is_stale`] says so of each.
+//!
+//! Inside: `seat` (reader and ring of one picker), `outlet` (the ring), `link` (what pickers share), `keeper` (the thread),
+//! `doubt` (what it thinks of nodes while nobody else does), `places` (what threads without a picker borrow); `pool`,
+//! `connection` and `stream` are the way over the socket, and `outbox` what async callers report there.
 //!
 //! ```no_run
 //! use lars_client::{Client, ModuleId};
