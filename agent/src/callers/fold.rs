@@ -83,7 +83,9 @@ fn name(module: ModuleId, node: NodeAddr) -> u32 {
     let words = octets.as_chunks::<4>().0.iter();
     let words = words.map(|word| u32::from_le_bytes(*word));
     let sum = words.fold(u32::from(node.port()), |sum, word| sum.rotate_left(5) ^ word);
-    (module.hash64() as u32).wrapping_add(sum)
+    // All bits of it are to count, and the lowest alone are taken.
+    let mixed = (module.hash64() as u32 ^ sum).wrapping_mul(0x9e37_79b1);
+    mixed.rotate_left(16)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Every instant that a shard waits for, in one queue: one enum, one table, one next time-out.
 //!
-//! What is due within the next few milliseconds stands in a heap; what comes later waits in no order, by spans of as many
+//! What is due within the next part of a second stands in a heap; what comes later waits in no order, by spans of some
 //! milliseconds: so an entry costs the same whether a shard has a hundred of them or millions.
 //!
 //! An entry is never taken out early; whoever armed it remembers the instant, and an entry with another instant is
@@ -10,11 +10,13 @@ use super::ledger::AccountNumber;
 use lars_wire::{ModuleId, NodeAddr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Below this many entries a sweep is not worth it.
 const SWEEP_MIN: usize = 1_024;
 
+/// What is due before this much has passed is near.
+const SOON: Duration = Duration::from_millis(250);
 /// How long a span is.
 const SPAN_US: i64 = 16_000;
 
@@ -37,12 +39,12 @@ type Entry = Reverse<(Instant, Timer)>;
 /// All entries.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    /// Those of spans that have begun, or begin next.
+    /// Those that are due soon, and of spans that have begun.
     near: BinaryHeap<Entry>,
-    /// All spans before this one are near.
-    near_until: i64,
     /// The others, by spans.
     far: BTreeMap<i64, Span>,
+    /// When something was due last, or would have been.
+    seen: Option<Instant>,
     /// Where spans are counted from, forth and back: the first instant that was waited for.
     zero: Option<Instant>,
     len: usize,
@@ -60,8 +62,8 @@ impl Timers {
     pub(crate) fn new() -> Self {
         Self {
             near: BinaryHeap::new(),
-            near_until: i64::MIN,
             far: BTreeMap::new(),
+            seen: None,
             zero: None,
             len: 0,
             stale: 0,
@@ -71,15 +73,11 @@ impl Timers {
     /// Will be popped at `at`, or a little later.
     pub(crate) fn push(&mut self, at: Instant, timer: Timer) {
         self.len += 1;
-        self.put(Reverse((at, timer)));
-    }
-
-    fn put(&mut self, entry: Entry) {
-        let Reverse((at, _)) = entry;
-        let number = self.span_of(at);
-        if number < self.near_until {
+        let entry = Reverse((at, timer));
+        if self.seen.is_some_and(|seen| at < seen + SOON) {
             return self.near.push(entry);
         }
+        let number = self.span_of(at);
         let span = self.far.entry(number).or_insert_with(|| Span {
             first: at,
             entries: Vec::new(),
@@ -97,22 +95,30 @@ impl Timers {
 
     /// The earliest instant; what stands there may be stale.
     pub(crate) fn next(&self) -> Option<Instant> {
-        // What is near is earlier than what is far.
-        let near = self.near.peek().map(|Reverse((at, _))| *at);
-        near.or_else(|| self.far.first_key_value().map(|(_, span)| span.first))
+        [self.next_near(), self.next_far()].into_iter().flatten().min()
+    }
+
+    fn next_near(&self) -> Option<Instant> {
+        self.near.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn next_far(&self) -> Option<Instant> {
+        self.far.first_key_value().map(|(_, span)| span.first)
     }
 
     /// Takes the earliest entry that is due. Equal instants come in the order of [`Timer`], so that a history
     /// replayed gives the same commands.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Timer)> {
-        if self.next()? > now {
-            return None;
-        }
-        if self.near.is_empty()
-            && let Some((number, span)) = self.far.pop_first()
+        self.seen = Some(now);
+        while let Some(first) = self.next_far()
+            && first <= now
+            && self.next_near().is_none_or(|near| first <= near)
         {
-            self.near = BinaryHeap::from(span.entries);
-            self.near_until = number + 1;
+            let (_, span) = self.far.pop_first()?;
+            self.near.extend(span.entries);
+        }
+        if self.next_near()? > now {
+            return None;
         }
         let Reverse(entry) = self.near.pop()?;
         self.len -= 1;
@@ -165,7 +171,6 @@ pub(crate) fn arm(timers: &mut Timers, armed: &mut Option<Instant>, deadline: Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const WINDOW: Timer = Timer::Window(AccountNumber::FIRST);
 
@@ -226,7 +231,7 @@ mod tests {
         for step in 0..10_000 {
             let now = start + Duration::from_millis(step);
             assert_eq!(timers.pop_due(now), Some((now, WINDOW)));
-            assert!(timers.near.len() <= 16);
+            assert!(timers.near.len() <= 16, "a span at a time");
         }
         assert_eq!((timers.len(), timers.next()), (0, None));
     }
