@@ -124,18 +124,10 @@ fn measure_twins(harness: &mut Harness) -> Result<(), BenchError> {
                 .collect()
         };
         let (echoes, agents) = (over(echo_ring, echo_epoll), over(ring, epoll));
-        harness.push(
-            format!("echo.uring_over_epoll.{connections}"),
-            Unit::Ratio,
-            echoes,
-            None,
-        )?;
-        harness.push(
-            format!("uring_over_epoll.{connections}"),
-            Unit::Ratio,
-            agents,
-            None,
-        )?;
+        let floor = format!("echo.uring_over_epoll.{connections}");
+        harness.push(&floor, Unit::Ratio, echoes, None)?;
+        let name = format!("uring_over_epoll.{connections}");
+        harness.push(name, Unit::Ratio, agents, Some(&floor))?;
     }
     Ok(())
 }
