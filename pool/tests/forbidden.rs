@@ -120,7 +120,6 @@ fn cores_that_get_no_ring_when_they_start_move_bytes_by_epoll_and_each_says_so()
             assert!(own.reason.contains(&words), "'{words}' is not in: {}", own.reason);
         }
         echoes(path);
-        assert!(stats.iter().all(|stats| stats.connections() > 0));
         cores.stop();
     });
 }
