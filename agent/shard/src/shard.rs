@@ -2,6 +2,7 @@
 
 mod account;
 mod accounts;
+mod ahead;
 mod known;
 mod learning;
 mod ledger;
@@ -94,12 +95,17 @@ pub struct ShardCounts {
 /// millisecond of a turn.
 const DUE_MAX: usize = 1_024;
 
+/// Things that are looked ahead at where there are many.
+const AHEAD: usize = 16;
+
 /// One core's modules.
 pub struct Shard {
     modules: Modules,
     policies: Policies,
     ledger: Ledger,
     timers: Timers,
+    /// What is being handled; kept to spare the allocation.
+    due: Vec<(Instant, Timer)>,
     watch: Watch,
     module_idle: Duration,
     not_found_memory: Duration,
@@ -117,6 +123,7 @@ impl Shard {
             policies: Policies::new(&config.policy, config.module_policies),
             ledger: Ledger::default(),
             timers: Timers::new(),
+            due: Vec::new(),
             watch: Watch::default(),
             module_idle: config.module_idle,
             not_found_memory: config.not_found_memory,
@@ -194,17 +201,21 @@ impl Shard {
     ///
     /// `in_flight` is asked about nodes of modules held here alone.
     pub fn due(&mut self, now: Instant, in_flight: &dyn InFlight, commands: &mut Vec<Command>) {
-        for _ in 0..DUE_MAX {
-            let Some(timer) = self.pop_due(now) else {
+        let (mut left, mut due) = (DUE_MAX, std::mem::take(&mut self.due));
+        while left > 0 {
+            // Several are taken at a time where looking ahead is worth it, and that is not where they are few.
+            let most = if self.watch.is_crowded() { AHEAD } else { 1 };
+            due.extend((0..most.min(left)).map_while(|_| self.timers.pop_due(now)));
+            if due.is_empty() {
                 break;
-            };
-            match timer {
-                Timer::Module(module) => self.module_due(now, module, commands),
-                Timer::Node(module, node) => self.node_due(now, module, node, commands),
-                Timer::Look(module) => self.look_due(now, module, in_flight, commands),
-                Timer::Window(account) => self.ledger.close_window(account, now),
+            }
+            left -= due.len();
+            self.look_ahead_at(&due);
+            for (at, timer) in due.drain(..) {
+                self.handle(now, at, timer, in_flight, commands);
             }
         }
+        self.due = due;
         self.sweep_timers();
     }
 

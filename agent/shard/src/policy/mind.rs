@@ -27,7 +27,25 @@ pub(crate) enum GroupMind {
 /// Calls of a node that ended alike, each judged as one behind the other.
 const STEPS_MAX: u32 = 8_192;
 
+impl GroupMind {
+    /// Something of each part, for whoever wants its memory before it is needed.
+    pub(crate) fn look_ahead(&self) -> f64 {
+        match self {
+            Self::Adaptive(group) => group.look_ahead(),
+            Self::Single => 0.0,
+        }
+    }
+}
+
 impl NodeMind {
+    /// Something of each part, for whoever wants its memory before it is needed.
+    pub(crate) fn look_ahead(&self) -> f64 {
+        match self {
+            Self::Adaptive(mind) => mind.look_ahead(),
+            Self::Classic(_) => 0.0,
+        }
+    }
+
     /// Does what time alone brings about until `now`.
     pub(crate) fn settle(&mut self, policy: &Policy, now: Instant) {
         if let (Self::Classic(mind), Policy::Classic(rule)) = (self, policy) {

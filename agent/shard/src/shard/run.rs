@@ -73,12 +73,6 @@ impl Shard {
         self.count(now, &CallRun::from(report), counted, commands);
     }
 
-    /// Looks at what [`Self::ended`] needs of each of some runs, one of which says nothing about where the next one leads: so
-    /// the processor waits for the memory of several at a time, and not for each by itself.
-    pub fn look_ahead(&self, runs: &[CallRun]) {
-        self.ledger.look_ahead(runs);
-    }
-
     /// Calls ended whose picks nobody in this process has seen.
     pub fn ended(&mut self, now: Instant, run: &CallRun, commands: &mut Vec<Command>) {
         self.count(now, run, false, commands);

@@ -132,14 +132,23 @@ impl Shard {
         }
     }
 
-    /// The next thing that is due, and that somebody still waits for.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        loop {
-            let (at, timer) = self.timers.pop_due(now)?;
-            if is_live(&self.modules, &self.ledger, at, timer) {
-                return Some(timer);
-            }
-            self.timers.popped_stale();
+    /// Does one thing that is due, if somebody still waits for it.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        timer: Timer,
+        in_flight: &dyn InFlight,
+        commands: &mut Vec<Command>,
+    ) {
+        if !is_live(&self.modules, &self.ledger, at, timer) {
+            return self.timers.popped_stale();
+        }
+        match timer {
+            Timer::Module(module) => self.module_due(now, module, commands),
+            Timer::Node(module, node) => self.node_due(now, module, node, commands),
+            Timer::Look(module) => self.look_due(now, module, in_flight, commands),
+            Timer::Window(account) => self.ledger.close_window(account, now),
         }
     }
 }

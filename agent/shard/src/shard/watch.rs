@@ -51,11 +51,16 @@ impl Watch {
 
     /// When to look that is to look at `at`: where there are many, several together, so that a core sleeps in between.
     pub(super) fn gather(&self, ledger: &mut Ledger, at: Instant) -> Instant {
-        if self.mean() < PAUSE_MIN {
-            at
-        } else {
+        if self.is_crowded() {
             ledger.round_up(at, GATHERED)
+        } else {
+            at
         }
+    }
+
+    /// Whether there are so many that each is looked at less often than it could be.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.mean() >= PAUSE_MIN
     }
 
     fn mean(&self) -> Duration {

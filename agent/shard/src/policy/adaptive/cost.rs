@@ -30,6 +30,11 @@ impl Cost {
         }
     }
 
+    /// The calls that are remembered.
+    pub(super) fn held(&self) -> f64 {
+        f64::from(self.held)
+    }
+
     /// So many calls are charged so much each.
     #[inline]
     pub(super) fn charge(&mut self, calls: u32, each_us: f32) {

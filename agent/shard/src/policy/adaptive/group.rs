@@ -129,6 +129,14 @@ impl Group {
         }
     }
 
+    /// Something of each part.
+    pub(crate) fn look_ahead(&self) -> f64 {
+        f64::from(self.latency.calls())
+            + f64::from(self.latency.mean_us())
+            + self.calls_per_s
+            + self.longest_us
+    }
+
     /// Calls of a node ended. Returns when to look at the latest.
     #[inline]
     pub(crate) fn record(&mut self, rule: &Rule, mind: &mut Mind, now: Instant, ended: &Ended) -> Instant {

@@ -92,6 +92,11 @@ impl Lost {
         self.busy_us += f64::from(calls) * f64::from(each_us);
     }
 
+    /// The calls that are remembered, however they ended.
+    pub(super) fn losses_known(&self) -> f64 {
+        self.losses.begun + self.open.begun + self.due
+    }
+
     /// Returns how many of the calls in flight are to be forgiven.
     pub(super) fn look(&mut self, sight: &Sight<'_>) -> u32 {
         self.fade(sight.elapsed);

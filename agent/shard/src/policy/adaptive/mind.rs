@@ -126,6 +126,18 @@ impl Mind {
         }
     }
 
+    /// Something of each part.
+    pub(crate) fn look_ahead(&self) -> f64 {
+        let counts = [
+            self.window.counts().calls,
+            self.silence.calls(),
+            self.run,
+            self.tries,
+        ];
+        let counts: f64 = counts.map(f64::from).iter().sum();
+        self.cost.held() + self.lost.losses_known() + counts + f64::from(self.published.cost_us)
+    }
+
     /// Calls ended. Returns whether that may change how the node stands, so that it should be judged at once.
     pub(super) fn record(&mut self, rule: &Rule, latency: &mut Latency, now: Instant, ended: &Ended) -> bool {
         let Ended {

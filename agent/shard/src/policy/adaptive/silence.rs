@@ -57,6 +57,11 @@ impl Silence {
         self.answered = true;
     }
 
+    /// Calls in flight that are waited for.
+    pub(super) fn calls(&self) -> u32 {
+        self.calls
+    }
+
     /// Whether one was since the last look.
     pub(super) fn is_answered(&self) -> bool {
         self.answered
