@@ -47,6 +47,8 @@ const CROWDS: [Crowd; 5] = [
 const TWIN_CONNECTIONS: [u32; 2] = [16, 64];
 /// Rounds of each crowd in a quick run.
 pub(super) const ROUNDS: usize = 3;
+/// The same of picks, which have two speeds with some numbers of connections.
+const RATE_ROUNDS: usize = 5;
 /// The same of the twins, which differ by some hundredths.
 const TWIN_ROUNDS: usize = 9;
 
@@ -85,7 +87,7 @@ fn measure(harness: &mut Harness) -> Result<(), BenchError> {
         ..agent.target.clone()
     };
     for (crowd, name) in crowds {
-        let rates = interleaved(harness, crowd, [&echo.target, &agent.target, &pair], ROUNDS)?;
+        let rates = interleaved(harness, crowd, [&echo.target, &agent.target, &pair], RATE_ROUNDS)?;
         let beside = format!("echo.ring.{name}");
         let kinds = [
             ("echo.ring.", None),
