@@ -21,6 +21,6 @@ pub use changes::{ChangeLog, NodeChange};
 pub use outbox::TallyOutbox;
 pub use policy::{InFlight, Policy, PolicyConfig, PolicyName, Preset, Uncounted};
 pub use shard::{
-    CallRun, Command, Shard, ShardConfig, ShardCounts, ZONE_USABLE_PERCENT_DEFAULT, ZonePreference,
+    AHEAD, CallRun, Command, Shard, ShardConfig, ShardCounts, ZONE_USABLE_PERCENT_DEFAULT, ZonePreference,
 };
 pub use spool::{Spool, SpoolConfig};

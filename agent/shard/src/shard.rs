@@ -19,6 +19,7 @@ mod zone;
 use crate::book::RouteNews;
 use crate::changes::NodeChange;
 use crate::policy::{InFlight, PolicyConfig};
+pub use ahead::AHEAD;
 use known::Known;
 use lars_board::{EntryNode, Hot, NodeSlot, Rule};
 use lars_wire::caller::{Explanation, Status};
@@ -94,9 +95,6 @@ pub struct ShardCounts {
 /// Timers that one call of [`Shard::due`] handles: with 65,536 modules one was measured at 1.4 us, so about a
 /// millisecond of a turn.
 const DUE_MAX: usize = 1_024;
-
-/// Things that are looked ahead at where there are many.
-const AHEAD: usize = 16;
 
 /// One core's modules.
 pub struct Shard {
@@ -329,8 +327,7 @@ impl Shard {
             self.watch.end(&mut known.watched);
             self.timers.outdate(usize::from(known.armed.is_some()));
             for node in &known.nodes {
-                self.timers.outdate(usize::from(node.armed.is_some()));
-                self.ledger.give_back(&mut self.timers, now, node.account);
+                node.leave(now, &mut self.ledger, &mut self.timers);
             }
         }
     }

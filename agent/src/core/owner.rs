@@ -11,16 +11,12 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use lars_board::{BoardError, BoardWriter, Entry, EntryNode, Grant, Hot};
 use lars_pool::Seldom;
-use lars_shard::{CallRun, Command, NodeChange, RouteNews, Shard};
+use lars_shard::{AHEAD, CallRun, Command, NodeChange, RouteNews, Shard};
 use lars_wire::ModuleId;
 use lars_wire::caller::{Report, Status};
 use lars_wire::record::Tally;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Runs whose memory is asked for before the first of them is counted: more than a processor fetches at a time, and few enough
-/// that the first is still in its cache.
-const LOOK_AHEAD: usize = 16;
 
 /// One core's modules: judged by the shard, written to the board, waited for by callers.
 pub(crate) struct Owner {
@@ -111,7 +107,7 @@ impl Owner {
 
     /// Calls ended, as rings told.
     pub(crate) fn ended(&mut self, now: Instant, runs: &[CallRun]) {
-        for some in runs.chunks(LOOK_AHEAD) {
+        for some in runs.chunks(AHEAD) {
             self.shard.look_ahead(some);
             for run in some {
                 self.shard.ended(now, run, &mut self.commands);

@@ -133,6 +133,11 @@ impl Account {
         (self.module, self.node)
     }
 
+    /// Something of each of its lines, for whoever wants its memory before it is needed.
+    pub(super) fn look_ahead(&self) -> (ModuleId, bool) {
+        (self.module, self.is_dirty)
+    }
+
     /// Whether it is that of this node, which is in a route held here.
     #[inline]
     pub(super) fn is_of(&self, module: ModuleId, node: NodeAddr) -> bool {

@@ -3,16 +3,22 @@
 //! waits for their memory at once, and not for each by itself.
 
 use super::Shard;
+use super::account::Account;
 use super::known::Known;
 use super::run::CallRun;
 use super::timers::Timer;
 use std::hint::black_box;
 use std::time::Instant;
 
+/// As many as are looked ahead at: more than a processor fetches at a time, and few enough that the first is still in its cache.
+pub const AHEAD: usize = 16;
+
 impl Shard {
-    /// Looks at what [`Self::ended`] needs of each of some runs.
+    /// Looks at what [`Self::ended`] needs of each of some runs, [`AHEAD`] at most.
     pub fn look_ahead(&self, runs: &[CallRun]) {
-        self.ledger.look_ahead(runs);
+        for run in runs {
+            black_box(self.ledger.behind(run.slot).map(Account::look_ahead));
+        }
     }
 
     /// Looks at what the looks among these will need: first the modules, then what those lead to, and so on.
@@ -43,7 +49,7 @@ impl Shard {
     fn look_ahead_in(&self, known: &Known) {
         for node in &known.nodes {
             let account = self.ledger.at(node.account);
-            black_box((account.key().0, account.is_dirty, node.mind.look_ahead()));
+            black_box((account.look_ahead(), node.mind.look_ahead()));
         }
     }
 }

@@ -98,7 +98,7 @@ impl Known {
         let mut older = std::mem::take(&mut self.nodes).into_iter().peekable();
         for route_node in news.route.nodes() {
             while let Some(gone) = older.next_if(|node| node.addr < route_node.addr) {
-                ledger.give_back(timers, now, gone.account);
+                gone.leave(now, ledger, timers);
             }
             let node = match older.next_if(|node| node.addr == route_node.addr) {
                 Some(mut node) => {
@@ -112,7 +112,7 @@ impl Known {
             };
             self.nodes.push(node);
         }
-        older.for_each(|gone| ledger.give_back(timers, now, gone.account));
+        older.for_each(|gone| gone.leave(now, ledger, timers));
         self.keep_accounts(ledger);
         true
     }

@@ -14,7 +14,6 @@ use lars_board::NodeSlot;
 use lars_wire::record::Tally;
 use lars_wire::{ModuleId, NodeAddr};
 use std::collections::VecDeque;
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Accounts of nodes that are in no route held here: a caller can name any node, so they are bounded. 16,384 is a
@@ -97,14 +96,9 @@ impl Ledger {
         account.is_of(module, node).then_some(AccountNumber(number))
     }
 
-    /// Looks at the accounts of some runs, one of which says nothing about where the next one leads: so the processor waits
-    /// for the memory of several at a time, and not for each by itself.
-    pub(super) fn look_ahead(&self, runs: &[CallRun]) {
-        for run in runs {
-            let account = run.slot.number().and_then(|slot| self.accounts.get(slot));
-            // The first and the second of its lines.
-            black_box(account.map(|account| (account.key().0, account.is_dirty)));
-        }
+    /// The account under the number that a report brought along, whoever holds it.
+    pub(super) fn behind(&self, slot: NodeSlot) -> Option<&Account> {
+        self.accounts.get(slot.number()?)
     }
 
     #[inline]
@@ -165,12 +159,9 @@ impl Ledger {
         }
     }
 
-    /// The status window of an account closes, unless it is not the one that the timer was armed for.
+    /// The status window of an account closes that [`Self::is_armed`] for now.
     pub(super) fn close_window(&mut self, number: AccountNumber, now: Instant) {
-        let at = self.clock.tick(now);
-        let account = self.at(number);
-        let is_loose = matches!(account.holder, Holder::Left | Holder::Stray);
-        if is_loose && !account.is_dirty && account.open_until(at).is_none() {
+        if !self.at(number).is_dirty {
             self.release(now, number);
         }
     }
@@ -228,7 +219,10 @@ impl Ledger {
         let at = self.clock.tick(now);
         // With many strays their windows are closed early, so that new ones find room: the counts stay exact.
         let crowded = self.strays > STRAYS_MAX / 2;
-        for number in self.dirty.drain(..most.min(self.dirty.len())).collect::<Vec<_>>() {
+        for _ in 0..most {
+            let Some(number) = self.dirty.pop_front() else {
+                break;
+            };
             let account = self.at_mut(number);
             if !std::mem::take(&mut account.is_dirty) {
                 continue;

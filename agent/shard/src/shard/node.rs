@@ -2,6 +2,7 @@
 
 use super::account::Account;
 use super::ledger::{AccountNumber, Ledger};
+use super::timers::Timers;
 use super::zone::Seen;
 use crate::changes::NodeChange;
 use crate::policy::adaptive::{Ended, Judged, Mind};
@@ -56,6 +57,12 @@ impl Node {
             NodeState::Serving => None,
             NodeState::Draining => self.draining_since.or(Some(now)),
         };
+    }
+
+    /// It is in no route any more, and nobody waits for its timer.
+    pub(super) fn leave(&self, now: Instant, ledger: &mut Ledger, timers: &mut Timers) {
+        timers.outdate(usize::from(self.armed.is_some()));
+        ledger.give_back(timers, now, self.account);
     }
 
     /// Tells its account how it stands, so that calls are counted and wait as its mind would have them.
