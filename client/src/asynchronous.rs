@@ -7,7 +7,7 @@
 //! `record`, and the forms of a `Picker` without `async`. Async callers run them by `spawn_blocking`.
 
 use crate::builder::Builder;
-use crate::call::Call;
+use crate::call::{Call, Chosen};
 use crate::client::{Client, PickOptions};
 use crate::endpoint::Endpoint;
 use crate::error::{ClientError, PickError};
@@ -44,15 +44,8 @@ impl Client {
         if let Some(made) = self.look(module, options)? {
             return made.map(Call::aside);
         }
-        let PickOptions { key, wait, .. } = options;
-        let avoid = options.avoid.to_vec();
-        let picked = self.elsewhere(move |client| {
-            let avoid = &avoid;
-            client
-                .pick_with(module, PickOptions { key, avoid, wait })
-                .map(Call::aside)
-        });
-        picked.await?
+        let asked = self.ask_async(module, options).await?;
+        self.settle(asked, module, options).map(Call::aside)
     }
 
     /// As [`Client::register`].
@@ -64,6 +57,21 @@ impl Client {
     /// As [`Client::flush`].
     pub async fn flush_async(&self) -> Result<(), ClientError> {
         self.elsewhere(Client::flush).await?
+    }
+
+    /// Asks the agent for a node; an error of its own where nobody could be asked.
+    async fn ask_async(
+        &self,
+        module: ModuleId,
+        options: PickOptions<'_>,
+    ) -> Result<Result<Chosen, PickError>, ClientError> {
+        let PickOptions { key, wait, .. } = options;
+        let avoid = options.avoid.to_vec();
+        self.elsewhere(move |client| {
+            let avoid = &avoid;
+            client.ask(module, PickOptions { key, avoid, wait })
+        })
+        .await
     }
 
     async fn elsewhere<T: Send + 'static>(
@@ -90,13 +98,7 @@ impl Picker {
         if let Some(made) = self.look(module, options)? {
             return made.map(Call::aside);
         }
-        let PickOptions { key, wait, .. } = options;
-        let avoid = options.avoid.to_vec();
-        let asked = self.client().elsewhere(move |client| {
-            let avoid = &avoid;
-            client.ask(module, PickOptions { key, avoid, wait })
-        });
-        let asked = asked.await?;
+        let asked = self.client().ask_async(module, options).await?;
         self.settle(asked, module, options).map(Call::aside)
     }
 }

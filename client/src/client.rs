@@ -139,7 +139,16 @@ impl Client {
         if let Some(made) = self.look(module, options)? {
             return made;
         }
-        let asked = self.ask(module, options);
+        self.settle(self.ask(module, options), module, options)
+    }
+
+    /// The call that the agent's answer leads to, or the board of the agent before where this one could not tell. Waits for nobody.
+    pub(crate) fn settle(
+        &self,
+        asked: Result<Chosen, PickError>,
+        module: ModuleId,
+        options: PickOptions<'_>,
+    ) -> Result<Call, PickError> {
         if let (true, Some(side)) = (is_unknown(&asked), &self.shared.board) {
             let seen = side.places.with(|seat| {
                 let seen = seat.pick_previous(module, options.key, options.avoid);
