@@ -189,3 +189,15 @@ pub(crate) fn http(addr: &str, page: &str) -> String {
     stream.read_to_string(&mut answer).expect("answered");
     answer
 }
+
+/// The services' statuses say that bytes are moved by epoll, as they were told.
+pub(crate) fn assert_all_on_epoll(status: &Value) {
+    for service in ["agent", "dns", "report"] {
+        let told = &status["services"][service];
+        assert_eq!(
+            [&told["io"], &told["io_reason"]],
+            ["epoll", "asked for"],
+            "{service}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Each service as a process of its own, by its own configuration file, and what happens when one is gone.
 
-use crate::lars::{Running, eventually, good, http, path, run, run_json};
+use crate::lars::{Running, assert_all_on_epoll, eventually, good, http, path, run, run_json};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -219,14 +219,7 @@ fn way_to_move_bytes_on_the_command_line_stands_above_the_file() {
         &format!("127.0.0.1:{}", mesh.report),
     ]);
     assert_eq!(code, 0, "{status}");
-    for service in ["agent", "dns", "report"] {
-        let told = &status["services"][service];
-        assert_eq!(
-            [&told["io"], &told["io_reason"]],
-            ["epoll", "asked for"],
-            "{service}"
-        );
-    }
+    assert_all_on_epoll(&status);
 }
 
 #[test]
