@@ -2,18 +2,20 @@
 //! is told, and who asked for the ring alone is refused. Each body has a thread of its own, since what is forbidden to
 //! one stays forbidden to it and to those that it starts.
 
+#[path = "support/callers.rs"]
+mod callers;
 #[path = "support/echo.rs"]
 mod echo;
 #[path = "support/forbid_ring.rs"]
 mod forbid_ring;
 
+use callers::echoes;
 use echo::Echo;
 use lars_pool::{Bind, Cores, CoresConfig, IoChoice, IoKind, Plan};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 const CORES: u16 = 2;
 /// The calls that the ring needs, and what is told where each is forbidden.
@@ -40,25 +42,6 @@ fn start(plan: Plan<()>) -> io::Result<Cores> {
     plan.start((0..CORES).map(|_| Echo).collect())
 }
 
-/// Several callers at a time, so that both cores serve some.
-fn echoes(path: &Path) {
-    let mut callers: Vec<_> = (0..8)
-        .map(|_| UnixStream::connect(path).expect("it listens"))
-        .collect();
-    for round in 0..10 {
-        for caller in &mut callers {
-            let patience = Some(Duration::from_secs(10));
-            caller.set_read_timeout(patience).expect("a time-out");
-            caller.write_all(&[round; 100]).expect("it reads");
-        }
-        for caller in &mut callers {
-            let mut answer = [0; 100];
-            caller.read_exact(&mut answer).expect("it answers");
-            assert_eq!(answer, [round; 100]);
-        }
-    }
-}
-
 /// Runs `body` on a thread of its own, with the path of a socket that nobody has yet.
 fn apart(body: impl FnOnce(&Path) + Send) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -79,7 +62,7 @@ fn bytes_are_moved_by_epoll_where_a_call_of_the_ring_is_forbidden_and_why_is_tol
             for words in [told, "(os error 1)", "seccomp"] {
                 assert!(io.reason.contains(words), "'{words}' is not in: {}", io.reason);
             }
-            echoes(path);
+            echoes::<100>(path);
             cores.stop();
         });
     }
@@ -119,7 +102,7 @@ fn cores_that_get_no_ring_when_they_start_move_bytes_by_epoll_and_each_says_so()
             assert_eq!(own.kind, IoKind::Epoll);
             assert!(own.reason.contains(&words), "'{words}' is not in: {}", own.reason);
         }
-        echoes(path);
+        echoes::<100>(path);
         cores.stop();
     });
 }

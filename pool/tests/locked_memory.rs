@@ -1,15 +1,16 @@
 //! Memory that may not be locked, told with its cure: buffers stay unregistered, or there is no ring. Alone in its
 //! process, since the limit is the whole process's.
 
+#[path = "support/callers.rs"]
+mod callers;
 #[path = "support/echo.rs"]
 mod echo;
 
+use callers::echoes;
 use echo::Echo;
 use lars_pool::{Bind, Cores, CoresConfig, IoChoice, IoInUse, IoKind, Plan};
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 /// Of the kernel's `linux/capability.h`: the version with two words a set, and who is above the limit.
 const CAPABILITY_VERSION: u32 = 0x2008_0522;
@@ -93,21 +94,7 @@ fn way_of_a_service(io: IoChoice) -> io::Result<IoInUse> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let cores = start(io, &path)?;
-    let mut callers: Vec<_> = (0..8)
-        .map(|_| UnixStream::connect(&path).expect("it listens"))
-        .collect();
-    for round in 0..10 {
-        for caller in &mut callers {
-            let patience = Some(Duration::from_secs(10));
-            caller.set_read_timeout(patience).expect("a time-out");
-            caller.write_all(&[round; 1000]).expect("it reads");
-        }
-        for caller in &mut callers {
-            let mut answer = [0; 1000];
-            caller.read_exact(&mut answer).expect("it answers");
-            assert_eq!(answer, [round; 1000]);
-        }
-    }
+    echoes::<1000>(&path);
     let io = cores.io().clone();
     cores.stop();
     Ok(io)
